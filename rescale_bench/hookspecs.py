@@ -1,0 +1,49 @@
+"""The hooks a plugin may implement; each yields frozen records and does no work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from rescale_bench.interfaces import Codec, Dataset, Method, MethodRule, Metric, Protocol
+
+PROJECT = "rescale_bench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def rescale_bench_methods() -> Iterable[Method]:
+    """Yield rescaling methods."""
+    return ()
+
+
+@hookspec
+def rescale_bench_method_rules() -> Iterable[MethodRule]:
+    """Yield rules that make methods out of others by name (`NAME-type3`, `DOWN+UP`)."""
+    return ()
+
+
+@hookspec
+def rescale_bench_datasets() -> Iterable[Dataset]:
+    """Yield data sets."""
+    return ()
+
+
+@hookspec
+def rescale_bench_codecs() -> Iterable[Codec]:
+    """Yield file formats for the LR."""
+    return ()
+
+
+@hookspec
+def rescale_bench_metrics() -> Iterable[Metric]:
+    """Yield metrics."""
+    return ()
+
+
+@hookspec
+def rescale_bench_protocols() -> Iterable[Protocol]:
+    """Yield measuring protocols."""
+    return ()
