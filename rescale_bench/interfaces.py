@@ -5,7 +5,7 @@ Nothing here imports torch at run time: a record can be listed without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -129,9 +129,11 @@ class Method:
     ignored: patterns (fnmatch) of published keys that are not part of the network.
     parameters: published-layout parameter counts by part. lr_channels: 1 where the LR is a grey image.
     codec: the codec in the loop when the user names none ("" means png).
-    margin: HR pixels around a tile beyond which nothing is seen, or None where tiles cannot equal the whole.
-    base: for a fixed-scale model wrapped into fractional scales, the method underneath ("" otherwise).
-    derived: True when made from other methods by a name rule. draws: True when the upscaler draws random numbers.
+    margin: LR pixels around a tile beyond which neither half sees anything, None where tiles cannot equal the whole.
+    siblings: which other method stands in at a scale that this one lacks ({"3": "irn-ld"}), for the wrappers.
+    derived: True when made from other methods by a name rule; its parts are then written "method/part".
+    draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
+    ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
     """
 
     name: str
@@ -151,12 +153,26 @@ class Method:
     lr_channels: int = 3
     codec: str = ""
     margin: int | None = None
-    base: str = ""
+    siblings: Mapping[str, str] = field(default_factory=dict)
     derived: bool = False
     draws: bool = False
+    ceiling: bool = False
 
 
 Find = Callable[[str], Method]
+
+
+def qualified(method: Method, part: str) -> str:
+    """Write a weights part with its owner, "edsr/x2"; parts of derived methods have theirs already."""
+    return part if "/" in part else f"{method.name}/{part}"
+
+
+def states_of(method: Method, states: States) -> States:
+    """Pick the states of one method out of those of a derived one, under the names it knows them by."""
+    if method.derived:
+        return states
+    prefix = f"{method.name}/"
+    return {part.removeprefix(prefix): state for part, state in states.items() if part.startswith(prefix)}
 
 
 @dataclass(frozen=True)
@@ -340,5 +356,3 @@ class Metric:
     pool: Literal["mean", "hr-pixels", "lr-pixels"] = "mean"
     minimum: int = 1
 
-
-Records = Iterable[Any]

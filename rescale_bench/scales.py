@@ -121,3 +121,11 @@ class NativeScales:
         if self.values is None:
             return f"({self.low}, {self.high}]"
         return "{" + ", ".join(str(value) for value in sorted(self.values)) + "}"
+
+    def __and__(self, other: NativeScales) -> NativeScales:
+        """Keep the scales that both serve."""
+        if self.values is not None:
+            return NativeScales(frozenset(value for value in self.values if value in other))
+        if other.values is not None:
+            return other & self
+        return NativeScales(None, max(self.low, other.low), min(self.high, other.high))

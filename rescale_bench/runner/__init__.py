@@ -1,1 +1,1 @@
-"""."""
+"""Plan a grid of cells, run what is missing, keep every result."""

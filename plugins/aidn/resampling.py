@@ -1,0 +1,114 @@
+"""Conditional resampling module (Xing et al., arXiv 2201.12576, Fig. 4, Eq. 1-3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rescale_bench.networks.residual import strips
+
+from .coordinates import sample_map, sample_rows, source_positions
+from .layout import AidnLayout
+
+STRIP_PIXELS = 1 << 13
+"""Output pixels of a strip: its rows of 64 floats stay in the second-level cache."""
+
+
+class ConditionalResampling(nn.Module):
+    """Resample features to any size: f + (Σ wₙ Expandₙ)(Σ wₙ Compressₙ) f with f sampled at predicted offsets.
+
+    The per-pixel matrices are never built: every expert compresses f, the results are mixed by w to h, and
+    w ⊗ h is expanded by all experts at once.
+    """
+
+    def __init__(self, layout: AidnLayout) -> None:
+        """Draw the experts as torch draws a convolution's weights."""
+        super().__init__()
+        width, experts, reduced = layout.width, layout.experts, layout.reduced
+        self.weight_compress = nn.Parameter(torch.empty(experts, reduced, width, 1, 1))
+        self.weight_expand = nn.Parameter(torch.empty(experts, width, reduced, 1, 1))
+        self.body = nn.Sequential(nn.Conv2d(width + 4, width, 1), nn.ReLU(True), nn.Conv2d(width, width, 1), nn.ReLU(True))
+        self.routing = nn.Sequential(nn.Conv2d(width, experts, 1), nn.Sigmoid())
+        self.offset = nn.Conv2d(width, 2, 1)
+        for pool, fan in ((self.weight_compress, width), (self.weight_expand, reduced)):
+            nn.init.uniform_(pool, -1 / math.sqrt(fan), 1 / math.sqrt(fan))
+
+    def compress(self) -> torch.Tensor:
+        """Return all compressing experts as one matrix (experts·reduced, width)."""
+        return self.weight_compress.flatten(0, 1).flatten(1)
+
+    def expand(self) -> torch.Tensor:
+        """Return all expanding experts as one matrix (width, experts·reduced)."""
+        return self.weight_expand.flatten(2).transpose(0, 1).flatten(1)
+
+    def forward(self, features: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
+        """Resample (N, width, h, w) to (N, width, *size) with 1/σ = step; for autograd."""
+        count = features.shape[0]
+        (y, rel_h), (x, rel_w) = (source_positions(side, step, features) for side in size)
+        y, x = (plane.expand(count, *size) for plane in (y[:, None], x[None]))
+        planes = [rel_h[:, None].expand(size), rel_w.expand(size)]
+        given = torch.stack([torch.full_like(planes[0], step)] * 2 + planes).expand(count, -1, -1, -1)
+        hidden = self.body(torch.cat((given, sample_map(features, x, y)), 1))
+        offset, shares = self.offset(hidden), self.routing(hidden)
+        sampled = sample_map(features, x + offset[:, 0], y + offset[:, 1])
+        mixed = functional.conv2d(sampled, self.compress()[:, :, None, None])
+        mixed = (mixed.unflatten(1, (shares.shape[1], -1)) * shares[:, :, None]).sum(1)
+        outer = (shares[:, :, None] * mixed[:, None]).flatten(1, 2)
+        return sampled + functional.conv2d(outer, self.expand()[:, :, None, None])
+
+    def rows(self, features: torch.Tensor, step: float, size: tuple[int, int]) -> Iterator[torch.Tensor]:
+        """Yield the resampled map (1, width, *size) strip by strip, channels last; features of one image."""
+        sampler = _RowSampler(self, features, step, size)
+        for rows in strips(size[0], size[1], 0, STRIP_PIXELS):
+            yield sampler(rows)
+
+
+class _RowSampler:
+    """Compute strips of the resampled map on matrices of pixels × channels."""
+
+    def __init__(self, module: ConditionalResampling, features: torch.Tensor, step: float, size: tuple[int, int]) -> None:
+        """Prepare what all strips share: the map as rows, positions, and the matrices."""
+        self.width, self.source = size[1], (features.shape[2], features.shape[3])
+        self.table = features[0].permute(1, 2, 0).flatten(0, 1)
+        (self.y, rel_h), (self.x, rel_w) = (source_positions(side, step, features) for side in size)
+        first, second = module.body[0], module.body[2]
+        given, self.first = first.weight[:, :4, 0, 0], first.weight[:, 4:, 0, 0].contiguous()
+        # The four given channels depend on the row or on the column alone.
+        self.row_term = rel_h[:, None] * given[:, 2] + ((given[:, 0] + given[:, 1]) * step + first.bias)
+        self.column_term = rel_w[:, None] * given[:, 3]
+        # Sampling and a 1×1 convolution commute: where the output is larger, convolve the source instead.
+        self.early = step < 1
+        self.guide = functional.linear(self.table, self.first) if self.early else self.table
+        self.second, self.second_bias = second.weight[:, :, 0, 0], second.bias
+        heads = (module.offset, module.routing[0])
+        self.heads = torch.cat([head.weight[:, :, 0, 0] for head in heads])
+        self.heads_bias = torch.cat([head.bias for head in heads])
+        self.compress, self.expand = module.compress(), module.expand()
+        self.experts = module.weight_compress.shape[0]
+
+    def __call__(self, rows: slice) -> torch.Tensor:
+        """Return (1, width, rows, W), channels last."""
+        count = rows.stop - rows.start
+        y, x = self.y[rows].repeat_interleave(self.width), self.x.repeat(count)
+        offset, shares = self._predict(rows, x, y)
+        sampled = sample_rows(self.table, self.source, x + offset[:, 0], y + offset[:, 1])
+        mixed = functional.linear(sampled, self.compress).unflatten(1, (self.experts, -1))
+        mixed = mixed.mul_(shares[:, :, None]).sum(1)
+        outer = (shares[:, :, None] * mixed[:, None]).flatten(1)
+        result = sampled.addmm_(outer, self.expand.T)
+        return result.view(1, count, self.width, -1).permute(0, 3, 1, 2)
+
+    def _predict(self, rows: slice, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict offsets (P, 2), x before y, and routing weights (P, experts)."""
+        hidden = sample_rows(self.guide, self.source, x, y)
+        if not self.early:
+            hidden = functional.linear(hidden, self.first)
+        grid = hidden.view(rows.stop - rows.start, self.width, -1)
+        grid.add_(self.row_term[rows, None]).add_(self.column_term).relu_()
+        hidden = functional.linear(hidden, self.second, self.second_bias).relu_()
+        heads = functional.linear(hidden, self.heads, self.heads_bias)
+        return heads[:, :2], heads[:, 2:].sigmoid()

@@ -1,0 +1,72 @@
+"""Classic resampling pairs: the same kernel down (antialiased) and up, by MATLAB's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rescale_bench.hookspecs import hookimpl
+from rescale_bench.interfaces import Build, Method, Option, Rescaler, States, Value
+from rescale_bench.scales import NativeScales, lr_size
+
+if TYPE_CHECKING:
+    import torch
+
+KERNELS = {
+    "nearest": "nearest neighbour",
+    "bilinear": "triangle kernel",
+    "bicubic": "Keys' cubic, a = -0.5, the reference of the field",
+    "lanczos3": "windowed sinc, three lobes",
+}
+MARGINS = {"nearest": 1, "bilinear": 2, "bicubic": 3, "lanczos3": 4}
+CITATIONS = {
+    "bicubic": "Keys, Cubic Convolution Interpolation for Digital Image Processing, IEEE TASSP 1981",
+    "lanczos3": "Duchon, Lanczos Filtering in One and Two Dimensions, J. Appl. Meteorology 1979",
+}
+ANTIALIAS = Option("antialias", True, "stretch the kernel when shrinking, as MATLAB's imresize does by default")
+
+
+class Resampler:
+    """Resample with one kernel in both directions."""
+
+    parameter_count = 0
+
+    def __init__(self, kernel: str, antialias: bool) -> None:
+        """Keep the kernel's name and whether it is stretched when shrinking."""
+        self.kernel, self.antialias = kernel, antialias
+
+    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
+        """Shrink by 1/scale to ceil(side/scale)."""
+        from rescale_bench.resize import imresize
+
+        size = lr_size((hr.shape[-2], hr.shape[-1]), scale)
+        return imresize(hr, scale=1 / scale, size=size, kernel=self.kernel, antialias=self.antialias)
+
+    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
+        """Enlarge by the scale itself, cut to the size: the exact inverse of the sampling grid of downscale."""
+        from rescale_bench.resize import imresize
+
+        return imresize(lr, scale=scale, size=size, kernel=self.kernel, antialias=self.antialias)
+
+
+def _build(kernel: str) -> Build:
+    def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+        del states, device
+        return Resampler(kernel, bool(options["antialias"]))
+
+    return build
+
+
+@hookimpl
+def rescale_bench_methods() -> Iterable[Method]:
+    """Yield one pair for each kernel."""
+    for kernel, words in KERNELS.items():
+        yield Method(
+            name=kernel,
+            summary=f"{kernel} down and up: {words}",
+            citation=CITATIONS.get(kernel, "textbook"),
+            scales=NativeScales.between("1", "64"),
+            build=_build(kernel),
+            options=(ANTIALIAS,),
+            margin=MARGINS[kernel],
+        )

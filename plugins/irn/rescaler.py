@@ -1,0 +1,114 @@
+"""What the IRN plugin builds: rescalers around invertible networks, and fresh states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from rescale_bench.errors import WeightsError
+from rescale_bench.interfaces import Rescaler, State, States, Value
+from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
+from rescale_bench.networks.loading import parameter_count
+
+from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, load_network
+from .restore import RestoreNetwork, load_restore
+
+EIGHT = (BLOCK,) * 8
+IRN = {"x2": Layout((HAAR, *EIGHT)), "x4": Layout((HAAR, *EIGHT) * 2), "x8": Layout((HAAR, *EIGHT) * 3)}
+LAYOUTS: dict[str, dict[str, Layout]] = {
+    "irn": IRN,
+    "irn-plus": {"x4": IRN["x4"]},
+    "irn-ld": {"x3": Layout((LEARNED, *(BLOCK,) * 12))},
+    "irn-e": {"x4": Layout((HAAR, HAAR, *EIGHT, *EIGHT))},
+    "irn-color": {"x1": Layout((COLOUR, *EIGHT), kept=1)},
+    "irn-jpeg": {"x2": IRN["x2"]},
+}
+"""Published layouts by method and part."""
+
+RESTORE = "crm"
+
+
+class IrnRescaler(FixedScaleRescaler):
+    """Downscales with the network, upscales with its inverse on a latent that is drawn anew or zero."""
+
+    def __init__(self, network: InvertibleNetwork, device: str, gaussian: bool, z_scale: float = 1.0) -> None:
+        """Take a loaded network; gaussian draws z from PyTorch's global CPU generator, times z_scale."""
+        super().__init__(network.layout.scale, parameter_count=parameter_count(network))
+        self.network, self.device = network.to(device), torch.device(device)
+        self.z_scale = z_scale if gaussian else 0.0
+
+    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+        return self.network.downscale(hr)
+
+    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+        return self.network.inverse(lr, self._latent(lr))
+
+    def _latent(self, lr: torch.Tensor) -> torch.Tensor:
+        shape = (lr.shape[0], self.network.latent_channels, *lr.shape[-2:])
+        # The CPU's generator also on other devices: the harness seeds it, and draws do not depend on the device.
+        z = torch.randn(shape) * self.z_scale if self.z_scale else torch.zeros(shape)
+        return z.to(self.device)
+
+
+class ColourRescaler(IrnRescaler):
+    """Decolorizes and recolorizes at the same size; the network reads and gives BGR, and z is zero."""
+
+    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+        return super()._down(hr.flip(1))
+
+    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+        return super()._up(lr).flip(1)
+
+
+class RestoringRescaler(IrnRescaler):
+    """Restores the decoded LR before the inverse."""
+
+    def __init__(
+        self, network: InvertibleNetwork, restore: RestoreNetwork, device: str, gaussian: bool, z_scale: float
+    ) -> None:
+        """Take both loaded networks."""
+        super().__init__(network, device, gaussian, z_scale)
+        self.restore = restore.to(device)
+        self.parameter_count += parameter_count(restore)
+
+    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+        return super()._up(self.restore(lr))
+
+
+def builder(method: str) -> Callable[[States, str, Mapping[str, Value]], Rescaler]:
+    """Make the build function of one method of the family."""
+
+    def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+        found = {part: states[part] for part in LAYOUTS[method] if part in states}
+        if not found:
+            raise WeightsError(f"{method}: no weights given; it needs one of the parts {', '.join(LAYOUTS[method])}")
+        rescalers = [_rescaler(method, part, states, device, options) for part in found]
+        return serve({rescaler.scale: rescaler for rescaler in rescalers})
+
+    return build
+
+
+def _rescaler(method: str, part: str, states: States, device: str, options: Mapping[str, Value]) -> FixedScaleRescaler:
+    network = load_network(states[part].tensors, LAYOUTS[method][part], f"{method} {part}")
+    if method == "irn-color":
+        return ColourRescaler(network, device, gaussian=False)
+    gaussian, z_scale = options.get("z", "gaussian") == "gaussian", float(options.get("z_scale", 1.0))
+    if method != "irn-jpeg" or not options.get("crm", True):
+        return IrnRescaler(network, device, gaussian, z_scale)
+    if RESTORE not in states:
+        raise WeightsError(f"{method}: no weights for the part {RESTORE}; import them or choose {method}:crm=false")
+    restore = load_restore(states[RESTORE].tensors, f"{method} {RESTORE}")
+    return RestoringRescaler(network, restore, device, gaussian, z_scale)
+
+
+def initial(method: str, part: str, seed: int) -> State:
+    """Initialise a part as the paper does, in the published layout; the same for the same seed."""
+    if part == RESTORE and method == "irn-jpeg":
+        module: InvertibleNetwork | RestoreNetwork = RestoreNetwork()
+    elif part in LAYOUTS[method]:
+        module = InvertibleNetwork(LAYOUTS[method][part])
+    else:
+        raise WeightsError(f"{method}: there is no part '{part}'; known: {', '.join(LAYOUTS[method])}")
+    module.initialise(torch.Generator().manual_seed(seed))
+    return State({key: tensor.detach().clone() for key, tensor in module.state_dict().items()}, {"seed": str(seed)})

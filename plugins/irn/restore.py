@@ -1,0 +1,80 @@
+"""The compression restore module: an RRDB network at LR size (IJCV 2022, sec. 3.3; RRDB: ESRGAN, ECCVW 2018)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from rescale_bench.networks.dense import DenseBlock
+from rescale_bench.networks.loading import load_strict
+
+RESIDUAL = 0.2
+"""Scale of the inner and of the outer residuals."""
+
+
+class ResidualInResidual(nn.Module):
+    """Three residual dense blocks inside a residual: (N, C, H, W) to the same; keys `RDB1` to `RDB3`."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        """Set the widths."""
+        super().__init__()
+        self.RDB1 = DenseBlock(channels, channels, growth)
+        self.RDB2 = DenseBlock(channels, channels, growth)
+        self.RDB3 = DenseBlock(channels, channels, growth)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add 0.2 of the three blocks' output."""
+        inner = x
+        for block in (self.RDB1, self.RDB2, self.RDB3):
+            inner = inner + RESIDUAL * block(inner)
+        return x + RESIDUAL * inner
+
+
+class RestoreNetwork(nn.Module):
+    """Restores an LR that went through a lossy codec: RGB (N, 3, h, w) in [0, 1] to the same, unclamped."""
+
+    def __init__(self, channels: int = 64, depth: int = 8, growth: int = 32) -> None:
+        """Set the widths and the number of blocks."""
+        super().__init__()
+        self.conv_first = nn.Conv2d(3, channels, 3, padding=1)
+        self.RRDB_trunk = nn.Sequential(*(ResidualInResidual(channels, growth) for _ in range(depth)))
+        self.trunk_conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw initial weights: dense blocks as in IRN, Xavier normal for the other convolutions, zero biases."""
+        for module in self.modules():
+            if isinstance(module, DenseBlock):
+                module.initialise(generator)
+        for convolution in (self.conv_first, self.trunk_conv, self.conv_last):
+            nn.init.xavier_normal_(convolution.weight, generator=generator)
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # these convolutions have biases
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        """Return the restored LR."""
+        features = self.conv_first(lr)
+        features = features + self.trunk_conv(self.RRDB_trunk(features))
+        result: torch.Tensor = self.conv_last(features)
+        return result
+
+
+def load_restore(tensors: Mapping[str, torch.Tensor], where: str) -> RestoreNetwork:
+    """Build the restore module that a state holds, of any width and depth, in eval mode.
+
+    Raises WeightsError, beginning with where, listing keys and shapes that do not fit.
+    """
+    numbers = [int(found[1]) for key in tensors if (found := re.match(r"RRDB_trunk\.(\d{1,3})\.", key))]
+    with torch.device("meta"):
+        network = RestoreNetwork(
+            _outputs(tensors, "conv_first.weight", 64),
+            max(numbers, default=7) + 1,
+            _outputs(tensors, "RRDB_trunk.0.RDB1.conv1.weight", 32),
+        )
+    return load_strict(network, tensors, where)
+
+
+def _outputs(tensors: Mapping[str, torch.Tensor], key: str, default: int) -> int:
+    return tensors[key].shape[0] if key in tensors and tensors[key].ndim == 4 else default

@@ -1,0 +1,87 @@
+"""Pairs by name: `DOWN+UP` takes one method's downscaler and another's upscaler (`bicubic+edsr`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rescale_bench.errors import UsageError
+from rescale_bench.hookspecs import hookimpl
+from rescale_bench.interfaces import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Pair:
+    """Shrink with one rescaler, enlarge with another."""
+
+    def __init__(self, down: Rescaler, up: Rescaler) -> None:
+        """Keep both; each is used for one half only."""
+        self.down, self.up = down, up
+        self.parameter_count = sum(int(getattr(half, "parameter_count", 0)) for half in (down, up))
+
+    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
+        """Shrink with the first."""
+        return self.down.downscale(hr, scale)
+
+    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
+        """Enlarge with the second."""
+        return self.up.upscale(lr, scale, size)
+
+
+def pair(name: str, find: Find) -> Method | None:
+    """Make `DOWN+UP` from its two halves; None where the name has no plus sign.
+
+    Raises UsageError where a half is missing or the LR of one is not what the other takes.
+    """
+    left, plus, right = name.partition("+")
+    if not plus:
+        return None
+    down, up = find(left), find(right)
+    for method, half in ((down, "down"), (up, "up")):
+        if half not in method.halves:
+            raise UsageError(f"--methods: {name}: {method.name} has no {half}scaler")
+    if down.lr_channels != up.lr_channels or down.ceiling or up.ceiling:
+        raise UsageError(f"--methods: {name}: {up.name} cannot read the LR of {down.name}")
+    return _combine(name, down, up)
+
+
+def _combine(name: str, down: Method, up: Method) -> Method:
+    def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+        halves = [half.build(states_of(half, states), device, _own(half, options)) for half in (down, up)]
+        return Pair(*halves)
+
+    def parts(scale: Decimal) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(qualified(half, part) for half in (down, up) for part in half.parts(scale)))
+
+    return Method(
+        name=name,
+        summary=f"{down.name} down, {up.name} up",
+        citation=f"down: {down.citation}; up: {up.citation}",
+        scales=down.scales & up.scales,
+        build=build,
+        version=f"{down.version}+{up.version}",
+        options=_merge(down.options, up.options),
+        parts=parts,
+        lr_channels=up.lr_channels,
+        codec=up.codec,
+        derived=True,
+        draws=down.draws or up.draws,
+    )
+
+
+def _merge(first: tuple[Option, ...], second: tuple[Option, ...]) -> tuple[Option, ...]:
+    # An option that both halves declare is given to both.
+    return tuple({option.name: option for option in (*second, *first)}.values())
+
+
+def _own(method: Method, options: Mapping[str, Value]) -> dict[str, Value]:
+    return {option.name: options[option.name] for option in method.options}
+
+
+@hookimpl
+def rescale_bench_method_rules() -> Iterable[MethodRule]:
+    """Yield the pairing rule."""
+    yield MethodRule("DOWN+UP", "the downscaler of one method with the upscaler of another", pair)

@@ -1,0 +1,73 @@
+"""Flags and small steps that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rescale_bench.plugin_manager import Registry
+
+
+def add_plugin_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --plugin, which loads a single-file plugin."""
+    parser.add_argument("--plugin", dest="plugins", action="append", metavar="FILE.py", help="load a plugin file too")
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add -i, the run that a verb reads."""
+    parser.add_argument("-i", "--input", metavar="RUN", help="run folder or tidy file (default: the newest in runs/)")
+
+
+def registry(known: argparse.Namespace) -> Registry:
+    """Load all plugins."""
+    from rescale_bench.plugin_manager import load_registry
+
+    return load_registry(tuple(known.plugins or ()))
+
+
+def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
+    """Read the run that the user named, or the newest one under runs/. Raises UsageError, StoreError."""
+    from rescale_bench.store import read_table
+
+    path = Path(text) if text else _newest()
+    return path, read_table(path)
+
+
+def _newest() -> Path:
+    found = sorted(Path("runs").glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError("there is no run under runs/ yet: run `rescale-bench run`, or name one with --input")
+    return found[-1].parent
+
+
+def say(*text: Any) -> None:
+    """Print a remark on stderr."""
+    print(*text, file=sys.stderr)
+
+
+def styled() -> bool:
+    """Tell whether stdout may carry bold and underline."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def command_line(given: Sequence[str]) -> list[str]:
+    """Give the command as the user would type it."""
+    return ["rescale-bench", *given]
+
+
+def write_text(path: Path, text: str, flag: str) -> None:
+    """Write a text file, making its folder. Raises UsageError naming the flag."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot write {path}: {(error.strerror or str(error)).lower()}") from None

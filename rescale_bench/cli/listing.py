@@ -1,0 +1,138 @@
+"""`list` and `info`: what there is, and all about one of it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rescale_bench.cli.common import add_plugin_flag, registry
+from rescale_bench.errors import UnknownNameError
+
+KINDS = ("methods", "datasets", "codecs", "metrics", "protocols")
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs."""
+    parser = verbs.add_parser("list", help="list methods, datasets, codecs, metrics, protocols")
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="only this kind")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call_list)
+    parser = verbs.add_parser("info", help="print all about one method, data set, codec, metric or protocol")
+    parser.add_argument("name", help="a name from `list`; METHOD@TAG for one set of weights")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call_info)
+
+
+def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Print names and one line about each."""
+    del given
+    plugins = registry(known)
+    kinds = [known.kind] if known.kind else KINDS
+    listed = {kind: dict(_entries(plugins, kind)) for kind in kinds}
+    if known.json:
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        return 0
+    for position, (kind, entries) in enumerate(listed.items()):
+        print(("\n" if position else "") + kind)
+        width = max(map(len, entries))
+        for name, text in entries.items():
+            print(f"  {name:<{width}}  {text}")
+    return 0
+
+
+def _entries(plugins: Any, kind: str) -> Iterator[tuple[str, str]]:
+    for name, record in getattr(plugins, kind).items():
+        scales = f" [{record.scales}]" if kind == "methods" else ""
+        yield name, f"{record.summary}{scales}"
+    if kind == "methods":
+        for rule in plugins.rules:
+            yield rule.form, rule.summary
+
+
+def call_info(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Print everything about one thing."""
+    del given
+    plugins = registry(known)
+    name, _, tag = known.name.partition("@") if known.name not in plugins.metrics else (known.name, "", "")
+    facts = dict(_find(plugins, known.name if name in plugins.datasets else name, tag))
+    if known.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        return 0
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        lines = value if isinstance(value, list) else [value]
+        print(f"{key:<{width}}  {lines[0] if lines else '–'}")
+        for line in lines[1:]:
+            print(f"{'':<{width}}  {line}")
+    return 0
+
+
+def _find(plugins: Any, name: str, tag: str) -> Iterator[tuple[str, Any]]:
+    base = name.partition(":")[0]
+    if base in plugins.protocols:
+        return _plain("protocol", plugins.choose_protocol(name), plugins.origin("protocols", base))
+    for kind in ("datasets", "codecs", "metrics"):
+        if name in getattr(plugins, kind):
+            return _plain(kind.removesuffix("s"), getattr(plugins, kind)[name], plugins.origin(kind, name))
+    try:
+        return _method(plugins.method(name), plugins, tag)
+    except UnknownNameError:
+        known = [other for kind in KINDS for other in getattr(plugins, kind)]
+        raise UnknownNameError("name", name, known) from None
+
+
+def _plain(kind: str, record: Any, origin: str) -> Iterator[tuple[str, Any]]:
+    """Lay a record out field by field; callables are of no interest to a reader."""
+    yield kind, record.name
+    yield "plugin", origin
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.name == "name" or callable(value):
+            continue
+        if field.name == "options":
+            value = [_option(option) for option in value]
+        yield field.name, sorted(value) if isinstance(value, frozenset) else value
+    if hasattr(record, "requires"):
+        yield "usable here", record.requires() or "yes"
+
+
+def _option(option: Any) -> str:
+    choices = f" ({' | '.join(map(str, option.choices))})" if option.choices else ""
+    return f"{option.name}={option.default}{choices}: {option.summary}"
+
+
+def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
+    from rescale_bench import weights
+
+    yield "method", method.name
+    yield "plugin", plugins.origin("methods", method.name)
+    yield "summary", method.summary
+    yield "citation", method.citation
+    yield "version", method.version
+    yield "native scales", str(method.scales)
+    yield "halves", sorted(method.halves)
+    yield "options", [_option(option) for option in method.options]
+    yield "codec", method.codec or "png"
+    if method.draws:
+        yield "random", "the upscaler draws from the cell's seed"
+    if method.parameters:
+        yield "parameters", [f"{part}: {count:,}" for part, count in method.parameters.items()]
+    if method.weights or method.shipped:
+        tags = list(dict.fromkeys(file.tag for file in method.weights))
+        yield "lookup order", [*tags, "random only when asked for (unpublishable)"]
+        yield "weights here", [
+            line for entry in weights.available(method.name, method.shipped) if tag in ("", entry.tag)
+            for line in _weights(entry, detailed=bool(tag))
+        ] or ["none"]  # fmt: skip
+        yield "weights known", [f"{file.tag} {file.part}: {file.file} ({file.source})" for file in method.weights]
+
+
+def _weights(entry: Any, detailed: bool) -> Iterator[str]:
+    yield f"{entry.tag} {entry.part}: {entry.parameters:,} parameters, {entry.path}"
+    if detailed:
+        yield from (f"    {key}: {value}" for key, value in sorted(entry.metadata.items()))

@@ -1,0 +1,72 @@
+"""The entry point: one parser, one verb, one exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import rescale_bench
+from rescale_bench.cli import check, export, listing, prepare, published, run, table, verify
+from rescale_bench.errors import RescaleBenchError
+
+VERBS = (run, listing, table, export, check, published, prepare, verify)
+EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage or configuration,
+3 regression found, 4 nothing comparable, 130 interrupted.
+environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights), _CACHE (downloads),
+_OFFLINE=1 (never download), _PLUGINS (plugin files), _DISABLE (installed plugins to leave out)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2 and one line on stderr."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all verbs."""
+    parser = Parser(prog="rescale-bench", description=rescale_bench.__doc__, epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"rescale-bench {rescale_bench.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    for module in VERBS:
+        module.add(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    known = parser.parse_args(arguments)
+    if known.verb is None:
+        parser.print_help()
+        return 2
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # A job that is told to stop keeps what it has, as with Ctrl-C.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _guarded(known.call, known, given)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _guarded(call: Callable[[Any, Sequence[str]], int], known: argparse.Namespace, given: Sequence[str]) -> int:
+    try:
+        code = call(known, given)
+        sys.stdout.flush()
+        return code
+    except RescaleBenchError as error:
+        print(f"rescale-bench: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("rescale-bench: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing more can be said on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 2

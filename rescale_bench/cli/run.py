@@ -1,0 +1,106 @@
+"""`run`: measure a grid and print its leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
+from rescale_bench.cli.config import make_request
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("run", help="measure methods over data sets and scales, and print the leaderboard")
+    parser.add_argument("-m", "--methods", help="methods with options: irn:z=zero,weights=published,bicubic+lanczos3")
+    parser.add_argument("-d", "--datasets", help="names, NAME@mod12, or folders of images (default: photos)")
+    parser.add_argument("-s", "--scales", help="2,3,4 or 1.1:4.0 (step 0.1) or 1.5:2.5:0.25 (default: 2,3,4)")
+    parser.add_argument("--protocol", help="how to measure (default: rgb8; see `list protocols`)")
+    parser.add_argument("--metrics", help="what to measure (see `list metrics`)")
+    parser.add_argument("--codecs", help="files in the loop: png,jpeg:90,webp:80 (default: each method's own, mostly png)")
+    parser.add_argument("-c", "--config", metavar="FILE", help="YAML with the same keys; flags win over it")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="where results go (default: runs/PROTOCOL)")
+    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch threads of each process (default: cores / jobs)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: cpu)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each data set")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws (default: 0)")
+    parser.add_argument("--reference", metavar="METHOD", help="method that differences are taken to (default: bicubic)")
+    parser.add_argument("--keep", action="store_true", default=None, help="store the images in FOLDER/outputs")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and stop")
+    parser.add_argument("--json", action="store_true", help="print the tidy rows as JSON instead of a table")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no remarks")
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call)
+
+
+def call(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Run what is missing and print the table of what was asked for."""
+    from rescale_bench.runner.execute import execute
+
+    request = make_request(vars(known), known.config)
+    known.plugins = request.plugins
+    plugins = registry(known)
+    if known.dry_run:
+        return _dry_run(request, plugins)
+    outcome = execute(request, plugins, command_line(given), quiet=known.quiet)
+    if not known.quiet:
+        _remarks(outcome)
+    _print(outcome, request.reference, known.json)
+    _print_failures(outcome)
+    return outcome.exit_code
+
+
+def _print(outcome: Any, reference: str, as_json: bool) -> None:
+    from rescale_bench.store import read_table
+    from rescale_bench.tables import leaderboard, render
+
+    table = read_table(outcome.folder)
+    table = table[table["cell"].isin(outcome.cells)]
+    if table.empty:
+        return
+    if as_json:
+        print(table.to_json(orient="records", indent=1))
+        return
+    print(render(leaderboard(table, reference=reference), "plain"))
+
+
+def _remarks(outcome: Any) -> None:
+    for note in outcome.notes:
+        say(f"note: {note}")
+    cached = f", {outcome.cached} taken from the store" if outcome.cached else ""
+    say(f"{outcome.measured} cells measured{cached}; results in {outcome.folder}")
+
+
+def _print_failures(outcome: Any) -> None:
+    """Say once for each reason which cells failed."""
+    if not outcome.failures:
+        return
+    reasons = Counter(line["error"] for line in outcome.failures)
+    say(f"{len(outcome.failures)} cells failed (kept as rows; run the same command to try them again):")
+    for reason, count in reasons.most_common():
+        example = next(line for line in outcome.failures if line["error"] == reason)
+        where = f"{example['method']} ×{example['scale']} on {example['dataset']}/{example['image']}"
+        say(f"  {count} × {reason} (first: {where})")
+
+
+def _dry_run(request: Any, plugins: Any) -> int:
+    from tabulate import tabulate
+
+    from rescale_bench.runner.execute import dry_run
+
+    would = dry_run(request, plugins)
+    for note in would.notes:
+        say(f"note: {note}")
+    rows = [
+        (name, asked, asked - missing, missing, "unknown" if seconds is None else f"{seconds:.0f} s")
+        for name, asked, missing, seconds in would.rows
+    ]
+    total = [sum(row[i] for row in rows) for i in (1, 2, 3)]
+    rows.append(("all", *total, ""))
+    print(tabulate(rows, headers=("method", "cells", "stored", "missing", "estimate")))
+    print(f"would write to {json.dumps(str(would.folder))[1:-1]}")
+    return 0

@@ -1,0 +1,77 @@
+"""Which weights files a method uses at a scale."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rescale_bench import weights
+from rescale_bench.errors import UnavailableError, WeightsError
+from rescale_bench.interfaces import Method, State, States, qualified
+from rescale_bench.plugin_manager import Chosen, Registry
+
+RANDOM = "random"
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class ChosenWeights:
+    """The weights of one method at one scale: their tag, one hash over all files, and the files by part."""
+
+    tag: str = ""
+    sha256: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+
+def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> ChosenWeights:
+    """Find the files that a method needs at a scale. Raises UnavailableError saying how to get them."""
+    record: Method = method.record
+    parts = [qualified(record, part) for part in record.parts(scale)]
+    if not parts:
+        return ChosenWeights()
+    if method.weights == RANDOM:
+        return ChosenWeights(RANDOM, RANDOM, tuple((part, "") for part in parts))
+    found = {}
+    for owner in dict.fromkeys(part.partition("/")[0] for part in parts):
+        own = [part.partition("/")[2] for part in parts if part.startswith(f"{owner}/")]
+        for file in _find(registry.methods[owner], own, method.weights):
+            found[f"{owner}/{file.part}"] = file
+    tags = sorted({file.tag for file in found.values()})
+    digest = next(iter(found.values())).sha256
+    if len(found) > 1:
+        text = "\n".join(f"{part} {file.sha256}" for part, file in sorted(found.items()))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+    return ChosenWeights("+".join(tags), digest, tuple((part, str(file.path)) for part, file in found.items()))
+
+
+def _find(method: Method, parts: list[str], wanted: str) -> list[weights.Found]:
+    tags = list(dict.fromkeys(file.tag for file in method.weights))
+    return weights.find(method.name, parts, tags, method.shipped, wanted)
+
+
+def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived: bool) -> States:
+    """Read the chosen files, each half its own copy; parts keep their owner's name for derived methods."""
+    states: dict[str, State] = {}
+    for part, path in files:
+        owner, _, own = part.partition("/")
+        name = part if derived else own
+        states[name] = _random(registry.methods[owner], own) if not path else _read(path)
+    return states
+
+
+def _read(path: str) -> State:
+    from pathlib import Path
+
+    tensors, metadata = weights.load(Path(path))
+    return State(tensors, metadata)
+
+
+def _random(method: Method, part: str) -> State:
+    if method.initial is None:
+        raise UnavailableError(f"{method.name} cannot be filled with random weights")
+    state = method.initial(part, RANDOM_SEED)
+    if not isinstance(state.tensors, Mapping):
+        raise WeightsError(f"{method.name}: initial({part}) gave no tensors")
+    return state

@@ -1,0 +1,114 @@
+"""NIQE of the LR through pyiqa, with the release parameters.
+
+A. Mittal, R. Soundararajan, A. C. Bovik, "Making a completely blind image quality analyzer", IEEE SPL 2013.
+The image model is fitted to blocks of 96×96 px: with none there is no value, with one its covariance is
+degenerate and libraries return a number all the same. Below 15 blocks the value is unreliable and grows as blocks
+get fewer, so it never compares across scales or data sets; the block count is a metric of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import UndefinedValueError
+from rescale_bench.hookspecs import hookimpl
+from rescale_bench.interfaces import Metric, Sample, Value
+from rescale_bench.metrics import pyiqa_models
+from rescale_bench.metrics.files import NIQE_PRISTINE, missing_files
+from rescale_bench.metrics.lr_pixels import eight_bit_rgb
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK = 96
+FEWEST = 2
+"""Blocks needed for a covariance."""
+
+
+@hookimpl
+def rescale_bench_metrics() -> Iterable[Metric]:
+    """Yield NIQE, its difference to the bicubic LR, and the number of blocks behind it."""
+    return (
+        Metric(
+            name="niqe_lr",
+            summary="NIQE of the LR (release parameters); unreliable below 15 blocks",
+            direction="down",
+            judges="lr",
+            version=pyiqa_models.VERSION,
+            measure=_niqe_lr,
+            requires=functools.partial(_problems, "niqe_lr"),
+            minimum=BLOCK,
+        ),
+        Metric(
+            name="niqe_lr_diff",
+            summary="NIQE of the LR less that of the bicubic LR of the same image",
+            direction="down",
+            judges="lr",
+            version=pyiqa_models.VERSION,
+            measure=_niqe_lr_diff,
+            requires=functools.partial(_problems, "niqe_lr_diff"),
+            minimum=BLOCK,
+        ),
+        Metric(
+            name="niqe_blocks",
+            summary="96×96 blocks of the LR that NIQE is computed from",
+            direction="none",
+            judges="lr",
+            version="rescale-bench/1",
+            measure=_niqe_blocks,
+            decimals=0,
+        ),
+    )
+
+
+def blocks(size: tuple[int, int]) -> int:
+    """Count the whole 96×96 blocks of an image of this (height, width)."""
+    return (size[0] // BLOCK) * (size[1] // BLOCK)
+
+
+def niqe(image: torch.Tensor) -> float:
+    """Score uint8 (3, h, w); lower is better.
+
+    Raises UndefinedValueError below two blocks, or where the image is so flat that no model can be fitted.
+    """
+    import torch
+
+    eight_bit_rgb(image, "NIQE")
+    count = blocks((image.shape[-2], image.shape[-1]))
+    if count < FEWEST:
+        raise UndefinedValueError(
+            f"NIQE needs {FEWEST} blocks of {BLOCK}×{BLOCK}; an LR of {image.shape[-1]}×{image.shape[-2]} has {count}"
+        )
+    with torch.inference_mode():
+        value = float(_model(str(NIQE_PRISTINE.location))(pyiqa_models.unit_range(image)))
+    if not math.isfinite(value):
+        raise UndefinedValueError("NIQE: the LR is too flat to fit the image model")
+    return value
+
+
+@functools.lru_cache(maxsize=2)
+def _model(path: str) -> Any:
+    # Given the path, pyiqa asks nobody for a file; scipy's reader unpickles nothing.
+    return pyiqa_models.model_class("niqe_arch", "NIQE")(pretrained_model_path=path)
+
+
+def _problems(metric: str) -> list[str]:
+    return pyiqa_models.problems(metric) + missing_files(metric)
+
+
+def _niqe_lr(sample: Sample, options: Mapping[str, Value]) -> float:
+    del options
+    value: float = sample.once("niqe_lr", lambda: niqe(sample.lr))
+    return value
+
+
+def _niqe_lr_diff(sample: Sample, options: Mapping[str, Value]) -> float:
+    return _niqe_lr(sample, options) - niqe(sample.lr_reference)
+
+
+def _niqe_blocks(sample: Sample, options: Mapping[str, Value]) -> float:
+    del options
+    return float(blocks((sample.lr.shape[-2], sample.lr.shape[-1])))

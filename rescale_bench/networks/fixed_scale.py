@@ -1,0 +1,95 @@
+"""Integer-scale networks served on images of any size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+
+from rescale_bench.errors import MethodError, NotNativeError
+from rescale_bench.interfaces import Rescaler
+from rescale_bench.networks.padding import crop, pad_to_multiple
+from rescale_bench.scales import exact, lr_size
+
+
+class FixedScaleRescaler(ABC):
+    """A Rescaler around a network of one integer scale (design, section 3 "Sizes").
+
+    The HR is reflect-padded to a multiple, the LR cut to ceil(H/s) × ceil(W/s), the restored image cut back.
+    Subclasses give the two halves, for padded images alone, and may set lr_multiple.
+
+    scale: the network's. multiple: of which number the HR sides must be (a multiple of scale).
+    lr_multiple: of which number the LR sides must be for `_up`. parameter_count: for `info` and tables.
+    """
+
+    lr_multiple: int = 1
+
+    def __init__(self, scale: int, multiple: int | None = None, parameter_count: int = 0) -> None:
+        """Set the scale and the multiple (the scale itself unless given)."""
+        self.scale = scale
+        self.multiple = scale if multiple is None else multiple
+        self.parameter_count = parameter_count
+
+    @abstractmethod
+    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+        """Map (1, 3, H, W) with H and W multiples of `multiple` to (1, C, H/scale, W/scale)."""
+
+    @abstractmethod
+    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+        """Map (1, C, h, w) with h and w multiples of `lr_multiple` to (1, 3, scale·h, scale·w)."""
+
+    @torch.inference_mode()
+    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return the LR of size ceil(H/scale) × ceil(W/scale). Raises NotNativeError for other scales."""
+        self._check_scale(scale)
+        lr = self._down(pad_to_multiple(hr, self.multiple))
+        return crop(lr, lr_size((hr.shape[-2], hr.shape[-1]), self.scale)).contiguous()
+
+    @torch.inference_mode()
+    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
+        """Return the image of exactly the given (height, width).
+
+        Raises NotNativeError for other scales, MethodError where the LR is not the one of that size.
+        """
+        self._check_scale(scale)
+        wanted = lr_size(size, self.scale)
+        if (lr.shape[-2], lr.shape[-1]) != wanted:
+            found = f"{lr.shape[-2]}×{lr.shape[-1]}"
+            raise MethodError(
+                f"×{self.scale}: an LR of {found} cannot give {size[0]}×{size[1]}; it must be {wanted[0]}×{wanted[1]}"
+            )
+        return crop(self._up(pad_to_multiple(lr, self.lr_multiple)), size).contiguous()
+
+    def _check_scale(self, scale: float) -> None:
+        if exact(scale) != self.scale:
+            raise NotNativeError(f"this network serves scale {self.scale}, not {exact(scale)}; use a -type3 variant")
+
+
+class ScaleSwitch:
+    """A Rescaler that hands each scale to the network made for it."""
+
+    def __init__(self, rescalers: Mapping[int, FixedScaleRescaler]) -> None:
+        """Take rescalers by integer scale."""
+        self.rescalers = dict(rescalers)
+        self.parameter_count = sum(rescaler.parameter_count for rescaler in rescalers.values())
+
+    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return the LR from the network of that scale. Raises NotNativeError where there is none."""
+        return self._find(scale).downscale(hr, scale)
+
+    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
+        """Return the image from the network of that scale. Raises NotNativeError where there is none."""
+        return self._find(scale).upscale(lr, scale, size)
+
+    def _find(self, scale: float) -> FixedScaleRescaler:
+        for native, rescaler in self.rescalers.items():
+            if exact(scale) == native:
+                return rescaler
+        known = ", ".join(map(str, sorted(self.rescalers)))
+        raise NotNativeError(f"these networks serve scale {known}, not {exact(scale)}; use a -type3 variant")
+
+
+def serve(rescalers: Mapping[int, FixedScaleRescaler]) -> Rescaler:
+    """Make one Rescaler out of those built for single scales."""
+    return next(iter(rescalers.values())) if len(rescalers) == 1 else ScaleSwitch(rescalers)

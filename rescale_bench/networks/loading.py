@@ -1,0 +1,57 @@
+"""Strict loading of weights, with differences a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import torch
+
+from rescale_bench.errors import WeightsError
+
+SHOWN = 3
+"""How many keys of each kind an error names."""
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def load_strict(module: Module, tensors: Mapping[str, torch.Tensor], where: str) -> Module:
+    """Load a state into a module (which may live on the meta device) and return it in eval mode.
+
+    Tensors are copied and take the module's dtypes. Raises WeightsError, beginning with where, that lists
+    missing, unexpected and mis-shaped keys (a few of each), or names a tensor that is not finite.
+    """
+    wanted = module.state_dict()
+    found = differences({key: tuple(tensor.shape) for key, tensor in wanted.items()}, tensors)
+    if found:
+        raise WeightsError(f"{where}: the weights do not fit: {found}")
+    broken = [key for key, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(f"{where}: values that are not finite in {_few(broken)}")
+    # Copies: a module that is trained further must not change the state that it came from.
+    copies = {key: tensors[key].detach().to("cpu", wanted[key].dtype, copy=True).contiguous() for key in wanted}
+    module.load_state_dict(copies, strict=True, assign=True)
+    return module.eval()
+
+
+def differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Describe how tensors differ from the wanted keys and shapes; empty where they fit."""
+    missing = [key for key in wanted if key not in tensors]
+    unexpected = [key for key in tensors if key not in wanted]
+    shapes = [
+        f"{key} {tuple(tensors[key].shape)}, wanted {shape}"
+        for key, shape in wanted.items()
+        if key in tensors and tuple(tensors[key].shape) != shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    return "; ".join(f"{len(keys)} {kind}: {_few(keys)}" for kind, keys in kinds.items() if keys)
+
+
+def _few(keys: Iterable[str]) -> str:
+    listed = list(keys)
+    return ", ".join(listed[:SHOWN]) + (f", … ({len(listed) - SHOWN} more)" if len(listed) > SHOWN else "")
+
+
+def parameter_count(module: torch.nn.Module) -> int:
+    """Count the learnable numbers of a module (constants such as Haar kernels are buffers and do not count)."""
+    return sum(parameter.numel() for parameter in module.parameters())

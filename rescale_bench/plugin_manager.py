@@ -1,0 +1,246 @@
+"""Find the plugins, check what they yield, and look things up by name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import pluggy
+
+from rescale_bench import codecs, datasets, hookspecs, metrics, protocols
+from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
+from rescale_bench.interfaces import Codec, Dataset, Method, MethodRule, Metric, Option, Protocol, Value
+from rescale_bench.specs import Spec, canonical, label, parse_spec, resolve
+
+GROUP = "rescale_bench"
+BUILT_IN = (protocols, datasets, codecs)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+KINDS: Mapping[str, type] = MappingProxyType(
+    {
+        "methods": Method,
+        "method_rules": MethodRule,
+        "datasets": Dataset,
+        "codecs": Codec,
+        "metrics": Metric,
+        "protocols": Protocol,
+    }
+)
+WEIGHTS = Option("weights", "", "tag of the weights (published, small, random, your own), or a path")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Something picked on the command line, with its typed options.
+
+    record: the Method, Metric or Codec. options: typed, defaults filled in.
+    label: canonical text, the same for the same choice. weights: the wanted tag or path ("" for the first found).
+    """
+
+    record: Any
+    options: Mapping[str, Value]
+    label: str
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything the plugins yielded, by kind and name; origins tell which plugin a name came from."""
+
+    methods: Mapping[str, Method]
+    rules: tuple[MethodRule, ...]
+    datasets: Mapping[str, Dataset]
+    codecs: Mapping[str, Codec]
+    metrics: Mapping[str, Metric]
+    protocols: Mapping[str, Protocol]
+    origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def method(self, name: str) -> Method:
+        """Find a method by name, made by a rule if need be. Raises UnknownNameError."""
+        if name in self.methods:
+            return self.methods[name]
+        for rule in self.rules:
+            made = rule.derive(name, self.method)
+            if made is not None:
+                return made
+        raise UnknownNameError("method", name, [*self.methods, *(rule.form for rule in self.rules)])
+
+    def choose_method(self, spec: Spec, flag: str = "--methods") -> Chosen:
+        """Find a whole method (both halves) and type its options. Raises UsageError."""
+        method = self.method(spec.name)
+        if missing := {"down", "up"} - method.halves:
+            half = missing.pop()
+            raise UsageError(f"{flag}: {method.name} has no {half}scaler; pair it, for example bicubic+{method.name}")
+        options = (*method.options, WEIGHTS) if method_has_weights(method) else method.options
+        values = resolve(spec, options, flag)
+        weights = str(values.pop("weights", ""))
+        return Chosen(method, values, label(method.name, canonical(values, method.options)), weights)
+
+    def choose_metric(self, spec: Spec, flag: str = "--metrics") -> Chosen:
+        """Find a metric and type its options. Raises UsageError."""
+        return _choose("metric", self.metrics, spec, flag)
+
+    def choose_codec(self, spec: Spec, flag: str = "--codecs") -> Chosen:
+        """Find a codec and type its options. Raises UsageError."""
+        return _choose("codec", self.codecs, spec, flag)
+
+    def choose_protocol(self, text: str) -> Protocol:
+        """Find a protocol, with switches changed if asked (`rgb8:border=0`). Raises UsageError."""
+        spec = parse_spec(text, "--protocol")
+        if spec.name not in self.protocols:
+            raise UnknownNameError("protocol", spec.name, self.protocols)
+        return protocols.with_switches(self.protocols[spec.name], spec)
+
+    def origin(self, kind: str, name: str) -> str:
+        """Say which plugin a name came from."""
+        return self.origins.get((kind, name), "a name rule")
+
+
+def method_has_weights(method: Method) -> bool:
+    """Tell whether a method needs weights at any scale it serves."""
+    scales = method.scales.values or {method.scales.high}
+    return any(method.parts(scale) for scale in scales)
+
+
+def _choose(kind: str, known: Mapping[str, Any], spec: Spec, flag: str) -> Chosen:
+    if spec.name not in known:
+        raise UnknownNameError(kind, spec.name, known)
+    record = known[spec.name]
+    values = resolve(spec, record.options, flag)
+    return Chosen(record, values, label(record.name, canonical(values, record.options)))
+
+
+def load_registry(files: Sequence[str] = ()) -> Registry:
+    """Load built-in parts, installed plugins and plugin files.
+
+    files: paths of single-file plugins (also from RESCALE_BENCH_PLUGINS, separated as PATH is).
+    Raises PluginError naming the plugin that is broken, duplicate or misspelt.
+    RESCALE_BENCH_DISABLE names installed plugins to leave out, separated by commas.
+    """
+    extra = [entry for entry in os.environ.get("RESCALE_BENCH_PLUGINS", "").split(os.pathsep) if entry]
+    paths = tuple(str(Path(path).resolve()) for path in dict.fromkeys((*extra, *files)))
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    for name, module in (*_built_in(), *_installed(), *_from_files(paths)):
+        _register(manager, name, module)
+    return _collect(manager, paths)
+
+
+def _built_in() -> Iterable[tuple[str, ModuleType]]:
+    for module in BUILT_IN:
+        yield module.__name__, module
+    for name in metrics.MODULES:
+        yield name, importlib.import_module(name)
+
+
+def _installed() -> Iterable[tuple[str, ModuleType]]:
+    disabled = set(os.environ.get("RESCALE_BENCH_DISABLE", "").split(","))
+    seen: dict[str, str] = {}
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+        if entry.name in disabled:
+            continue
+        if entry.name in seen and seen[entry.name] != entry.value:
+            raise PluginError(f"two installed plugins are called '{entry.name}': {seen[entry.name]} and {entry.value}")
+        if entry.name in seen:
+            continue
+        seen[entry.name] = entry.value
+        try:
+            module = entry.load()
+        except Exception as error:
+            raise PluginError(_broken(entry.name, entry.value, error)) from error
+        yield entry.name, module
+
+
+def _from_files(paths: Sequence[str]) -> Iterable[tuple[str, ModuleType]]:
+    for path in paths:
+        name = Path(path).stem
+        if not Path(path).is_file():
+            raise PluginError(f"plugin file {path} does not exist")
+        spec = importlib.util.spec_from_file_location(f"rescale_bench_plugin_{name}", path)
+        if spec is None or spec.loader is None:
+            raise PluginError(f"plugin file {path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        # Registered before running, so that dataclasses and pickling find the module by its name.
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[spec.name]
+            raise PluginError(_broken(name, path, error)) from error
+        yield f"{name} ({path})", module
+
+
+def _broken(name: str, origin: str, error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else ""
+    return (
+        f"plugin '{name}' ({origin}) cannot be loaded: {type(error).__name__}: {text}; "
+        f"repair it, uninstall it, or leave it out with RESCALE_BENCH_DISABLE={name}"
+    )
+
+
+def _register(manager: pluggy.PluginManager, name: str, module: ModuleType) -> None:
+    try:
+        manager.register(module, name=name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"plugin '{name}': {' '.join(str(error).split())}; hooks are called {_hooks()}") from error
+    except ValueError as error:
+        raise PluginError(f"plugin '{name}' is registered twice: {error}") from error
+
+
+def _hooks() -> str:
+    return ", ".join(f"rescale_bench_{kind}" for kind in KINDS)
+
+
+def _collect(manager: pluggy.PluginManager, files: tuple[str, ...]) -> Registry:
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    origins: dict[tuple[str, str], str] = {}
+    for kind, record_type in KINDS.items():
+        for implementation in getattr(manager.hook, f"rescale_bench_{kind}").get_hookimpls():
+            for record in _yielded(implementation, kind, record_type):
+                name = record.form if kind == "method_rules" else record.name
+                _claim(found[kind], origins, kind, name, implementation.plugin_name)
+                found[kind][name] = record
+    for metric in metrics.bitrate_metrics(found["codecs"].values()):
+        _claim(found["metrics"], origins, "metrics", metric.name, "rescale_bench.metrics")
+        found["metrics"][metric.name] = metric
+    rules = tuple(sorted(found["method_rules"].values(), key=lambda rule: -rule.priority))
+    maps = {kind: MappingProxyType(dict(sorted(found[kind].items()))) for kind in KINDS if kind != "method_rules"}
+    return Registry(rules=rules, origins=MappingProxyType(origins), files=files, **maps)  # type: ignore[arg-type]
+
+
+def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type) -> list[Any]:
+    name = implementation.plugin_name
+    try:
+        records = list(implementation.function() or ())
+    except RescaleBenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"plugin '{name}': rescale_bench_{kind} raised {type(error).__name__}: {error}; repair or uninstall it"
+        ) from error
+    for record in records:
+        if not isinstance(record, record_type):
+            raise PluginError(
+                f"plugin '{name}': rescale_bench_{kind} yielded {type(record).__name__}, not {record_type.__name__}"
+            )
+    return records
+
+
+def _claim(
+    known: Mapping[str, Any], origins: dict[tuple[str, str], str], kind: str, name: str, plugin: str
+) -> None:
+    if kind != "method_rules" and not NAME.fullmatch(name):
+        raise PluginError(f"plugin '{plugin}': '{name}' is not a name (letters, digits, '_', '.', '@', '-')")
+    if name in known:
+        raise PluginError(f"plugin '{plugin}': {kind} '{name}' is already registered by '{origins[kind, name]}'")
+    origins[kind, name] = plugin

@@ -1,0 +1,216 @@
+"""One round trip: HR → LR → file → LR → HR', sealed between its two halves.
+
+The upscaler is a second instance, built on its own; it gets the decoded LR, the scale and the HR size,
+and nothing else can reach it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench import color, profiling, resize
+from rescale_bench.codecs import encode_decode
+from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
+from rescale_bench.interfaces import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
+from rescale_bench.protocols import crop_multiple, reference_size
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A method built twice: down shrinks, up enlarges; they share nothing."""
+
+    method: Method
+    down: Rescaler
+    up: Rescaler
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The file format between the halves."""
+
+    codec: Codec
+    options: Mapping[str, Value]
+
+
+def prepare_hr(pixels: np.ndarray, grey: bool, protocol: Protocol, scale: Decimal, crop: int = 1) -> torch.Tensor:
+    """Bring an image to what the protocol measures on.
+
+    pixels: uint8 (H, W, 3). grey: whether the file held one channel. crop: sides cut to multiples of it first.
+    Returns uint8 (3, H, W), or (1, H, W) where the protocol works on Y. Raises MethodError when nothing is left.
+    """
+    import torch
+
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    for multiple in (crop, crop_multiple(protocol, scale)):
+        height, width = (side // multiple * multiple for side in image.shape[-2:])
+        image = image[:, :height, :width]
+    if min(image.shape[-2:]) < 2:
+        raise MethodError(f"an image of {pixels.shape[1]}×{pixels.shape[0]} is too small for scale {scale}")
+    if protocol.plane == "rgb":
+        return image.contiguous()
+    if grey:
+        return image[:1].contiguous()
+    return color.luma(image, "bt601-rounded").to(torch.uint8)[None]
+
+
+def reference_lr(hr: torch.Tensor, protocol: Protocol, scale: Decimal, lr_float: bool | None = None) -> torch.Tensor:
+    """Make the bicubic LR that LR scores compare with, as prepare_hr's type: uint8, or float32 in [0, 255].
+
+    lr_float: keep it in float; by default as the protocol scores LR.
+    """
+    import torch
+
+    size = reference_size((hr.shape[-2], hr.shape[-1]), scale)
+    small = resize.imresize(hr.to(torch.float64), scale=float(1 / scale), size=size).clamp_(0, 255)
+    if protocol.lr_scores == "float" if lr_float is None else lr_float:
+        return small.to(torch.float32)
+    return small.add_(0.5).floor_().to(torch.uint8)
+
+
+def round_trip(
+    halves: Halves,
+    hr: torch.Tensor,
+    scale: Decimal,
+    protocol: Protocol,
+    loop: Loop,
+    seed: int,
+    reference: torch.Tensor,
+    macs: bool = False,
+) -> Sample:
+    """Run one cell and return what the metrics judge.
+
+    hr: from prepare_hr. reference: from reference_lr. seed: what random draws of the halves start from.
+    Raises MethodError when a half breaks its contract, CodecError when the file format does.
+    """
+    method = halves.method
+    if scale not in method.scales:
+        raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
+    size = (hr.shape[-2], hr.shape[-1])
+    image = _to_input(hr, halves.device)
+    down = _half(halves, "downscale", lambda: halves.down.downscale(image.clone(), float(scale)), seed)
+    expected = None if method.ceiling else (method.lr_channels, *reference_size(size, scale))
+    lr = _checked(down.result, method, "downscale", expected)
+    sent, file, received = _through_file(lr, protocol, method, loop)
+    up = _half(halves, "upscale", lambda: halves.up.upscale(received.to(halves.device), float(scale), size), seed + 1)
+    sr = _checked(up.result, method, "upscale", (3, *size))
+    counts = _macs(halves, image, received, scale, size) if macs else (None, None)
+    costs = Costs(down.seconds, up.seconds, down.peak_mb, up.peak_mb, _parameters(halves.down), *counts)
+    return Sample(
+        hr=hr,
+        sr=_rounded(sr[: hr.shape[0]], protocol.sr_rounding),
+        lr=_scored_lr(lr, received[0], protocol),
+        lr_reference=reference,
+        lr_sent=sent,
+        file=file,
+        scale=scale,
+        protocol=protocol,
+        costs=costs,
+    )
+
+
+def cell_seed(seed: int, *identity: str) -> int:
+    """Derive the seed of a cell from the run's seed and what identifies the cell; 32 bits."""
+    text = "\n".join((str(seed), *identity))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+@dataclass(frozen=True)
+class _Run:
+    result: Any
+    seconds: float
+    peak_mb: float | None
+
+
+def _half(halves: Halves, name: str, call: Callable[[], Any], seed: int) -> _Run:
+    import torch
+
+    torch.manual_seed(seed)
+    try:
+        return _Run(*profiling.measure(call, halves.device))
+    except RescaleBenchError:
+        raise
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        raise MethodError(f"{halves.method.name}: {name} raised {type(error).__name__}: {text}") from error
+
+
+def _to_input(hr: torch.Tensor, device: str) -> torch.Tensor:
+    import torch
+
+    image = hr.to(torch.float32).div_(255)[None]
+    return (image.expand(-1, 3, -1, -1).contiguous() if image.shape[1] == 1 else image).to(device)
+
+
+def _checked(result: Any, method: Method, half: str, expected: tuple[int, ...] | None) -> torch.Tensor:
+    """Check a half's output and return it clamped to [0, 1], (C, H, W), on the CPU."""
+    import torch
+
+    where = f"{method.name}: {half}"
+    if not isinstance(result, torch.Tensor):
+        raise MethodError(f"{where} returned {type(result).__name__}, not a torch tensor")
+    if result.ndim != 4 or result.shape[0] != 1:
+        raise MethodError(f"{where} returned shape {tuple(result.shape)}, not (1, C, H, W)")
+    if expected is not None and tuple(result.shape[1:]) != expected:
+        wanted = "×".join(map(str, expected))
+        raise MethodError(f"{where} returned {'×'.join(map(str, result.shape[1:]))} where {wanted} is due")
+    if not result.is_floating_point():
+        raise MethodError(f"{where} returned {result.dtype}, not floats in [0, 1]")
+    image = result.detach()[0].to("cpu", torch.float32)
+    if not torch.isfinite(image).all():
+        raise MethodError(f"{where} returned values that are not finite")
+    return image.clamp(0, 1)
+
+
+def _through_file(
+    lr: torch.Tensor, protocol: Protocol, method: Method, loop: Loop
+) -> tuple[torch.Tensor | None, bytes | None, torch.Tensor]:
+    """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass."""
+    import torch
+
+    if protocol.lr_rounding == "none" or method.ceiling:
+        return None, None, lr[None]
+    sent = _rounded(lr, "round")
+    pixels = sent.permute(1, 2, 0).contiguous().numpy()
+    file, decoded = encode_decode(loop.codec, pixels, loop.options)
+    received = torch.from_numpy(decoded.copy()).permute(2, 0, 1).contiguous().to(torch.float32).div_(255)
+    return sent, file, received[None]
+
+
+def _rounded(image: torch.Tensor, how: str) -> torch.Tensor:
+    """Bring [0, 1] to 0..255: uint8 rounded half up, uint8 truncated, or float32 as it is."""
+    import torch
+
+    scaled = image * 255
+    if how == "none":
+        return scaled
+    return (scaled + 0.5 if how == "round" else scaled).floor_().to(torch.uint8)
+
+
+def _scored_lr(lr: torch.Tensor, received: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    if protocol.lr_scores == "float":
+        plane = lr[:1] if protocol.plane == "y" else lr
+        return plane * 255
+    return _rounded(received, "round")
+
+
+def _macs(
+    halves: Halves, image: torch.Tensor, received: torch.Tensor, scale: Decimal, size: tuple[int, int]
+) -> tuple[int, int]:
+    down = profiling.count_macs(lambda: halves.down.downscale(image, float(scale)))
+    up = profiling.count_macs(lambda: halves.up.upscale(received.to(halves.device), float(scale), size))
+    return down, up
+
+
+def _parameters(rescaler: Rescaler) -> int | None:
+    count = getattr(rescaler, "parameter_count", None)
+    return int(count) if isinstance(count, (int, float)) and math.isfinite(count) else None

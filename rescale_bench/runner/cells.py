@@ -1,0 +1,224 @@
+"""Cells: the unit of work, its key, and how a request becomes a list of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rescale_bench.datasets import find_dataset
+from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.interfaces import ImageFile, Protocol
+from rescale_bench.plugin_manager import Chosen, Registry
+from rescale_bench.runner.request import Request
+from rescale_bench.method_weights import ChosenWeights, choose_weights
+from rescale_bench.scales import parse_scales
+from rescale_bench.specs import Spec, parse_list
+
+NO_FILE = "none"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One round trip to be run; everything in it is plain, so that any process can take it.
+
+    cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
+    ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
+    """
+
+    cell: str
+    method: str
+    options: str
+    weights: str
+    weights_sha256: str
+    files: tuple[tuple[str, str], ...]
+    dataset: str
+    image: str
+    path: str
+    image_sha256: str
+    crop: int
+    scale: str
+    codec: str
+    protocol: str
+    protocol_version: int
+    seed: int
+    tile: str = ""
+    dtype: str = "float32"
+    native: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """Lay out what a journal line says about the cell."""
+        hidden = ("files", "path", "crop")
+        return {name: value for name, value in vars(self).items() if name not in hidden}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid of a request: its cells in the order of running, and what was left out and why."""
+
+    cells: tuple[Cell, ...]
+    metrics: tuple[Chosen, ...]
+    protocol: Protocol
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Images:
+    name: str
+    crop: int
+    files: tuple[tuple[ImageFile, str], ...] = field(default_factory=tuple)
+
+
+def plan(request: Request, registry: Registry) -> Plan:
+    """Turn a request into cells. Raises UsageError, and UnavailableError for missing images or weights."""
+    protocol = registry.choose_protocol(request.protocol)
+    scales = parse_scales(request.scales)
+    methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "--methods"))
+    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(request.metrics, "--metrics"))
+    codecs = _codecs(request, registry, protocol)
+    cells: list[Cell] = []
+    notes: list[str] = []
+    datasets = [_images(name, request.limit, registry, notes) for name in _names(request.datasets)]
+    for method in methods:
+        served = [scale for scale in scales if scale in method.record.scales]
+        notes.extend(_not_served(method, scales, served))
+        weights = {scale: choose_weights(method, scale, registry) for scale in served}
+        own = codecs or [_own_codec(method, registry)]
+        cells.extend(_cells(method, datasets, weights, own, protocol, request.seed))
+    if not cells:
+        raise UsageError("nothing to run: " + "; ".join(notes))
+    return Plan(tuple(cells), tuple(metrics), protocol, tuple(notes))
+
+
+def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
+    return list({(item.label, item.weights): item for item in chosen}.values())
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"--datasets: empty entry in '{text}'")
+    return list(dict.fromkeys(names))
+
+
+def _codecs(request: Request, registry: Registry, protocol: Protocol) -> list[Chosen | None]:
+    if protocol.lr_rounding == "none":
+        if request.codecs:
+            raise UsageError(f"--codecs: protocol {protocol.name} passes the LR in float, without a file")
+        return [None]
+    specs = parse_list(request.codecs, "--codecs") if request.codecs else []
+    return list(_distinct(registry.choose_codec(spec) for spec in specs))
+
+
+def _own_codec(method: Chosen, registry: Registry) -> Chosen:
+    name, _, option = (method.record.codec or "png").partition(":")
+    return registry.choose_codec(Spec(name, (("", option),) if option else ()))
+
+
+def _images(name: str, limit: int, registry: Registry, notes: list[str]) -> _Images:
+    dataset, crop = find_dataset(name, registry.datasets)
+    files = dataset.images()
+    if dataset.count is not None and len(files) != dataset.count:
+        notes.append(f"{dataset.name}: {len(files)} images found where {dataset.count} are usual")
+    label = f"{dataset.name}@mod{crop}" if crop > 1 and "@" not in dataset.name else dataset.name
+    return _Images(label, crop, tuple((file, _sha256(file.path)) for file in files[: limit or None]))
+
+
+def _sha256(path: Path) -> str:
+    """Hash a file; "" where it cannot be read (the cell then fails with the reason)."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> list[str]:
+    missing = [str(scale) for scale in scales if scale not in served]
+    if not missing:
+        return []
+    which = missing[0] if len(missing) == 1 else f"{len(missing)} scales ({missing[0]} … {missing[-1]})"
+    text = f"{method.label} serves {method.record.scales}: {which} left out"
+    return [text if method.record.derived or "+" in method.label else f"{text}; {method.record.name}-type3 may serve them"]
+
+
+def _cells(
+    method: Chosen,
+    datasets: Sequence[_Images],
+    weights: Mapping[Decimal, ChosenWeights],
+    codecs: Sequence[Chosen | None],
+    protocol: Protocol,
+    seed: int,
+) -> Iterable[Cell]:
+    for images in datasets:
+        for file, sha256 in images.files:
+            for scale, chosen in weights.items():
+                for codec in codecs:
+                    yield _cell(method, images, (file, sha256), (scale, chosen), codec, protocol, seed)
+
+
+def _cell(
+    method: Chosen,
+    images: _Images,
+    image: tuple[ImageFile, str],
+    at: tuple[Decimal, ChosenWeights],
+    codec: Chosen | None,
+    protocol: Protocol,
+    seed: int,
+) -> Cell:
+    (file, sha256), (scale, weights) = image, at
+    _, _, options = method.label.partition(":")
+    fields: dict[str, Any] = {
+        "method": method.record.name,
+        "options": options,
+        "weights": weights.tag,
+        "weights_sha256": weights.sha256,
+        "dataset": images.name,
+        "image": file.name,
+        "image_sha256": sha256,
+        "scale": str(scale),
+        "codec": codec.label if codec else NO_FILE,
+        "protocol": protocol.name,
+        "protocol_version": protocol.version,
+        "seed": seed,
+        "tile": "",
+        "dtype": "float32",
+    }
+    versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
+    key = cell_key({**fields, "versions": versions})
+    native = not method.record.derived or not method.record.name.endswith(("-type1", "-type3", "-ceil"))
+    return Cell(cell=key, files=weights.files, path=str(file.path), crop=images.crop, native=native, **fields)
+
+
+def cell_key(fields: Mapping[str, Any]) -> str:
+    """Hash everything that can move a number into 24 hexadecimal digits."""
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def missing_values(cell: Cell, known: Mapping[str, Any] | None, metrics: Sequence[Chosen]) -> list[str]:
+    """Name the metrics that a stored cell lacks, failed, or has from another version."""
+    if known is None or known["status"] == "failed":
+        return [metric.label for metric in metrics]
+    values = known["values"]
+    return [metric.label for metric in metrics if not _settled(values.get(metric.label), metric.record.version)]
+
+
+def _settled(entry: Mapping[str, Any] | None, version: str) -> bool:
+    return entry is not None and entry["status"] in ("ok", "undefined") and entry.get("version") == version
+
+
+def preflight(plan: Plan, registry: Registry) -> None:
+    """Check what the chosen metrics and codecs need before anything runs.
+
+    Raises UsageError with all problems and the commands that help, so that nothing fails after hours.
+    """
+    codecs = {cell.codec.partition(":")[0] for cell in plan.cells} - {NO_FILE}
+    needed = [*(metric.record for metric in plan.metrics), *(registry.codecs[name] for name in sorted(codecs))]
+    problems = list(dict.fromkeys(f"{item.name}: {problem}" for item in needed for problem in item.requires()))
+    if problems:
+        raise RescaleBenchError("cannot start: " + "; ".join(problems))

@@ -1,0 +1,50 @@
+"""Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+QUIET_INTERVAL = 15.0
+"""Seconds between two lines where stderr is no terminal."""
+
+
+def tracked(lines: Iterable[dict[str, Any]], total: int, quiet: bool = False) -> Iterator[dict[str, Any]]:
+    """Pass finished cells on while showing how far the run is."""
+    if quiet or total == 0:
+        yield from lines
+    elif sys.stderr.isatty():
+        yield from _bar(lines, total)
+    else:
+        yield from _plain(lines, total)
+
+
+def _bar(lines: Iterable[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.finished_speed or task.speed or 0:.1f} cells/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=total)
+        for line in lines:
+            yield line
+            progress.update(task, advance=1, description=f"{line['method']} ×{line['scale']} {line['image']}"[:40])
+
+
+def _plain(lines: Iterable[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
+    started = shown = time.monotonic()
+    for done, line in enumerate(lines, start=1):
+        yield line
+        now = time.monotonic()
+        if now - shown >= QUIET_INTERVAL and done < total:
+            rate = done / (now - started)
+            left = (total - done) / rate
+            print(f"{done}/{total} cells, {rate:.1f} cells/s, about {left:.0f} s left", file=sys.stderr)
+            shown = now

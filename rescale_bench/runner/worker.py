@@ -1,0 +1,196 @@
+"""What one process does: build a method once, run cells, turn every failure into a row."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
+from rescale_bench.image import Loaded, read_image
+from rescale_bench.interfaces import Method, Protocol, Sample
+from rescale_bench.plugin_manager import Chosen, Registry, load_registry
+from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
+from rescale_bench.runner.cells import NO_FILE, Cell
+from rescale_bench.runner.keep import keep_outputs
+from rescale_bench.method_weights import load_states
+from rescale_bench.specs import parse_spec
+from rescale_bench.store import SCHEMA
+
+IMAGE_BYTES = 256 * 2**20
+KEPT_METHODS = 2
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all cells of a run share; metrics are labels, keep is a folder for outputs or ""."""
+
+    plugins: tuple[str, ...]
+    metrics: tuple[str, ...]
+    device: str
+    threads: int
+    keep: str = ""
+
+
+class Recent:
+    """Keep what was used last, up to a total weight."""
+
+    def __init__(self, limit: float) -> None:
+        """Set the limit, in the unit of the weights given to get."""
+        self.limit, self.total = limit, 0.0
+        self.items: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any], weigh: Callable[[Any], float]) -> Any:
+        """Return the item of a key, made now if it is not kept."""
+        if key not in self.items:
+            item = make()
+            self.items[key] = (item, weigh(item))
+            self.total += self.items[key][1]
+            while self.total > self.limit and len(self.items) > 1:
+                _, (_, weight) = self.items.popitem(last=False)
+                self.total -= weight
+        self.items.move_to_end(key)
+        return self.items[key][0]
+
+
+class Worker:
+    """Runs cells in one process."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the plugins and fix the number of threads."""
+        import torch
+
+        torch.set_num_threads(setup.threads)
+        self.setup = setup
+        self.registry: Registry = load_registry(setup.plugins)
+        self.metrics = [self.registry.choose_metric(parse_spec(text, "--metrics")) for text in setup.metrics]
+        self.images = Recent(IMAGE_BYTES)
+        self.prepared = Recent(IMAGE_BYTES)
+        self.halves = Recent(KEPT_METHODS)
+
+    def run(self, cell: Cell) -> dict[str, Any]:
+        """Measure one cell and return its journal line; nothing short of a kill escapes as an exception."""
+        started = time.perf_counter()
+        try:
+            line = self._measure(cell)
+        except RescaleBenchError as error:
+            line = self._failed(str(error))
+        except MemoryError:
+            line = self._failed("out of memory")
+        except Exception as error:
+            text = str(error).splitlines()[0] if str(error) else ""
+            line = self._failed(f"{type(error).__name__}: {text}")
+        return {"schema": SCHEMA, **cell.identity(), **line, "seconds": time.perf_counter() - started}
+
+    def _measure(self, cell: Cell) -> dict[str, Any]:
+        protocol = self.registry.choose_protocol(cell.protocol)
+        method = self.registry.method(cell.method)
+        hr, reference = self._prepared(cell, protocol)
+        halves = self.halves.get(
+            (cell.method, cell.options, cell.files), lambda: self._build(cell, method), lambda _: 1
+        )
+        sample = round_trip(
+            halves,
+            hr,
+            Decimal(cell.scale),
+            protocol,
+            self._loop(cell),
+            cell_seed(cell.seed, cell.method, cell.options, cell.image_sha256, cell.scale),
+            reference,
+            macs=any("macs" in metric.record.needs for metric in self.metrics),
+        )
+        values = {metric.label: _value(metric, sample, method) for metric in self.metrics}
+        if self.setup.keep:
+            keep_outputs(Path(self.setup.keep), cell.cell, sample)
+        return {
+            "status": "failed" if any(entry["status"] == "failed" for entry in values.values()) else "ok",
+            "error": "; ".join(entry["error"] for entry in values.values() if entry["status"] == "failed"),
+            "peak_mb": max(filter(None, (sample.costs.peak_mb_down, sample.costs.peak_mb_up)), default=None),
+            **_sizes(sample),
+            "values": values,
+        }
+
+    def _prepared(self, cell: Cell, protocol: Protocol) -> Any:
+        """Decode an image and make its reference LR once for all methods."""
+        scale = Decimal(cell.scale)
+
+        def make() -> Any:
+            image: Loaded = self.images.get(cell.path, lambda: read_image(Path(cell.path)), lambda i: i.pixels.nbytes)
+            if image.sha256 != cell.image_sha256:
+                raise ImageError(f"{cell.path} changed while the run was going on; run the same command again")
+            hr = prepare_hr(image.pixels, image.grey, protocol, scale, cell.crop)
+            return hr, reference_lr(hr, protocol, scale)
+
+        key = (cell.path, cell.scale, cell.protocol, cell.crop)
+        return self.prepared.get(key, make, lambda pair: sum(item.nbytes for item in pair))
+
+    def _build(self, cell: Cell, method: Method) -> Halves:
+        spec = parse_spec(f"{cell.method}:{cell.options}", "--methods")
+        options = self.registry.choose_method(spec).options
+
+        def half() -> Any:
+            states = load_states(cell.files, self.registry, method.derived)
+            return method.build(states, self.setup.device, options)
+
+        try:
+            return Halves(method, half(), half(), self.setup.device)
+        except RescaleBenchError:
+            raise
+        except Exception as error:
+            raise MethodError(f"{method.name}: build raised {type(error).__name__}: {error}") from error
+
+    def _loop(self, cell: Cell) -> Loop:
+        if cell.codec == NO_FILE:
+            return Loop(self.registry.codecs["png"], {})
+        chosen = self.registry.choose_codec(parse_spec(cell.codec, "--codecs"))
+        return Loop(chosen.record, chosen.options)
+
+    def _failed(self, error: str) -> dict[str, Any]:
+        values = {metric.label: _entry(metric, "failed", error=error) for metric in self.metrics}
+        return {"status": "failed", "error": error, "peak_mb": None, **_NO_SIZES, "values": values}
+
+
+_NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width"))
+
+
+def _sizes(sample: Sample) -> dict[str, int]:
+    height, width = sample.hr.shape[-2:]
+    lr_height, lr_width = sample.lr.shape[-2:]
+    return {"height": height, "width": width, "lr_height": lr_height, "lr_width": lr_width}
+
+
+def _value(metric: Chosen, sample: Sample, method: Method) -> dict[str, Any]:
+    """Measure one metric; what it cannot say is undefined, what breaks is a failure of this value alone."""
+    try:
+        if method.ceiling and metric.record.judges in ("lr", "file"):
+            raise UndefinedValueError(f"{method.name} is a ceiling and has no LR")
+        value = float(metric.record.measure(sample, metric.options))
+        if value != value:
+            raise MethodError(f"{metric.label} returned nan")
+    except UndefinedValueError as error:
+        return _entry(metric, "undefined", error=str(error))
+    except Exception as error:
+        text = str(error) if isinstance(error, RescaleBenchError) else f"{type(error).__name__}: {error}"
+        return _entry(metric, "failed", error=f"{metric.label}: {text}")
+    return _entry(metric, "ok", value=value)
+
+
+def _entry(metric: Chosen, status: str, value: float | None = None, error: str = "") -> dict[str, Any]:
+    entry: dict[str, Any] = {"status": status, "version": metric.record.version, "value": value}
+    return {**entry, "error": error} if error else entry
+
+
+@lru_cache(maxsize=1)
+def worker_for(setup: Setup) -> Worker:
+    """Make the worker of this process, or return the one made before for the same setup."""
+    return Worker(setup)
+
+
+def run_cell(setup: Setup, cell: Cell) -> dict[str, Any]:
+    """Run one cell in whatever process this is."""
+    return worker_for(setup).run(cell)

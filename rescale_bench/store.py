@@ -1,0 +1,273 @@
+"""A run folder: what was asked, where it ran, an append-only journal, and the tidy table made from it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rescale_bench.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+IDENTITY = (
+    "cell", "method", "options", "weights", "weights_sha256", "dataset", "image", "image_sha256", "scale", "codec",
+    "protocol", "protocol_version", "seed", "tile", "dtype", "native",
+)  # fmt: skip
+MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width")
+METRIC = ("direction", "unit", "decimals", "pool", "repeatable")
+COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *METRIC, "value", "status", "error", *MEASURED)
+ORDER = ("protocol", "dataset", "image", "scale_number", "codec", "method", "options", "weights", "seed", "metric")
+
+
+class Store:
+    """One run folder, open for appending. Only one process may hold it.
+
+    Each journal line is one finished cell: its identity, its measurements, and under "values" the metrics.
+    The latest line of a cell wins, value by value.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the folder, lock it, repair a half-written last line and read the journal.
+
+        Raises StoreError when it cannot be written, is held by another run, or is damaged in the middle.
+        """
+        self.folder = folder
+        self.notes: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(folder / "lock")
+        except OSError as error:
+            raise StoreError(f"cannot write to the output folder {folder}: {_reason(error)}; choose another with -o") from None
+        try:
+            self.cells = self._read()
+            self._journal = (folder / "journal.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            self._lock.close()
+            raise StoreError(f"cannot use {folder / 'journal.jsonl'}: {_reason(error)}") from None
+        except StoreError:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        # The journal is fsynced line by line; a close that fails on a full disk loses nothing.
+        with contextlib.suppress(OSError):
+            self._journal.close()
+        self._lock.close()
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Write one finished cell so that it survives a crash of the machine. Raises StoreError (disk full, …)."""
+        try:
+            self._journal.write(json.dumps(_plain(line), allow_nan=False, separators=(",", ":")) + "\n")
+            self._journal.flush()
+            os.fsync(self._journal.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.folder / 'journal.jsonl'}: {_reason(error)}; "
+                "what was measured before is kept: make room and run the same command again"
+            ) from None
+        _merge(self.cells, _revived(line))
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write run.json or env.json atomically. Raises StoreError."""
+        self._replace(name, lambda path: path.write_text(json.dumps(_plain(content), indent=2) + "\n", encoding="utf-8"))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read run.json or env.json; empty when absent or damaged (they are written anew by every run)."""
+        return read_json(self.folder / name)
+
+    def write_table(self) -> Path:
+        """Write results.parquet from the journal, atomically. Raises StoreError."""
+        table = tidy(self.cells, self.read_json("run.json").get("metrics", {}))
+        self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
+        return self.folder / "results.parquet"
+
+    def _replace(self, name: str, write: Any) -> None:
+        temporary = self.folder / f".{name}.tmp"
+        try:
+            write(temporary)
+            os.replace(temporary, self.folder / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot write {self.folder / name}: {_reason(error)}; the journal is kept: make room and run again"
+            ) from None
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        path = self.folder / "journal.jsonl"
+        if not path.exists():
+            return {}
+        _repair(path, self.notes)
+        return read_journal(path)
+
+
+def _lock(path: Path) -> TextIO:
+    handle = path.open("a+", encoding="utf-8")
+    try:
+        import fcntl
+    except ImportError:  # Windows: runs on one folder at once are the user's care there
+        return handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "unknown"
+        handle.close()
+        raise StoreError(f"another run (process {holder}) writes to {path.parent}; wait for it or choose another -o") from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _repair(path: Path, notes: list[str]) -> None:
+    """Cut off a last line that a kill or a full disk left half-written."""
+    with path.open("rb+") as handle:
+        content = handle.read()
+        end = len(content)
+        if content and not content.endswith(b"\n"):
+            end = content.rfind(b"\n") + 1
+            notes.append(f"{path}: the last line was half-written (a killed run); it is measured again")
+            handle.truncate(end)
+
+
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
+    """Read finished cells by key; a half-written last line is passed over.
+
+    Raises StoreError naming the line when one in the middle is damaged.
+    """
+    cells: dict[str, dict[str, Any]] = {}
+    for number, text in enumerate(_complete_lines(path), start=1):
+        try:
+            line = json.loads(text)
+            schema, _ = line["schema"], line["cell"]
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(
+                f"{path}, line {number} is damaged; delete that line (its cell is measured again) and run the same command"
+            ) from None
+        if schema != SCHEMA:
+            raise StoreError(f"{path} has schema {schema}, this version reads {SCHEMA}; use another -o")
+        _merge(cells, _revived(line))
+    return cells
+
+
+def _complete_lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as handle:
+        for raw in handle:
+            if raw.endswith(b"\n") and raw.strip():
+                yield raw.decode("utf-8", errors="replace")
+
+
+def _merge(cells: dict[str, dict[str, Any]], line: dict[str, Any]) -> None:
+    old = cells.get(line["cell"])
+    if old is None or old["status"] == "failed" or line["status"] == "failed":
+        if old is not None and old["status"] != "failed":
+            return  # a re-measurement that failed does not wipe what is known
+        cells[line["cell"]] = line
+    else:
+        cells[line["cell"]] = {**old, **line, "values": {**old["values"], **line["values"]}}
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """Read a run (its folder, its results.parquet, or a tidy parquet, CSV or JSON-lines journal) as a tidy table.
+
+    The journal of a folder counts, so that a killed run can be read too. Raises StoreError.
+    """
+    import pandas as pd
+
+    try:
+        if folder.is_dir():
+            journal = folder / "journal.jsonl"
+            if not journal.exists():
+                raise StoreError(f"{folder} holds no run (no journal.jsonl in it)")
+            return tidy(read_journal(journal), read_json(folder / "run.json").get("metrics", {}))
+        if folder.suffix == ".csv" or folder.name.endswith(".csv.gz"):
+            text = dict.fromkeys(("scale", "image", "method", "options", "error", "weights"), str)
+            table = pd.read_csv(folder, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
+        else:
+            table = pd.read_parquet(folder)
+    except FileNotFoundError:
+        raise StoreError(f"there is no run at {folder}") from None
+    except StoreError:
+        raise
+    except Exception as error:  # pyarrow and pandas raise many kinds
+        raise StoreError(f"cannot read {folder} as a run: {str(error).splitlines()[0]}") from None
+    missing = {"method", "dataset", "image", "scale", "metric", "value", "status"} - set(table.columns)
+    if missing:
+        raise StoreError(f"{folder} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
+    return table
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty when the file is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Lay finished cells out as one row per cell and metric, in an order that does not depend on the run.
+
+    metrics: what run.json says of each metric (direction, unit, …).
+    """
+    import pandas as pd
+
+    rows = [row for cell in cells.values() for row in _rows(cell, metrics)]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "scale_number"])
+    table = table.sort_values(list(ORDER), kind="stable", ignore_index=True).drop(columns="scale_number")
+    return table.astype({"value": "float64", "seconds": "float64", "peak_mb": "float64"})
+
+
+def _rows(cell: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    shared = {name: cell.get(name) for name in (*IDENTITY, *MEASURED)}
+    shared |= {"schema": SCHEMA, "scale_number": float(cell["scale"])}
+    for name, entry in cell["values"].items():
+        about = metrics.get(name, {})
+        yield {
+            **shared,
+            "metric": name,
+            "metric_version": entry.get("version", ""),
+            **{key: about.get(key) for key in METRIC},
+            "value": entry.get("value"),
+            "status": entry["status"],
+            "error": entry.get("error", ""),
+        }
+
+
+def _plain(value: Any) -> Any:
+    """Make floats that JSON lacks into text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _revived(line: Mapping[str, Any]) -> dict[str, Any]:
+    values = {
+        name: {**entry, "value": None if entry.get("value") is None else float(entry["value"])}
+        for name, entry in line["values"].items()
+    }
+    return {**line, "values": values}
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
