@@ -150,7 +150,8 @@ def _named(path: Path) -> Iterator[None]:
         reason = f"truncated or damaged ({error or type(error).__name__})"
     else:
         return
-    raise ImageError(" ".join(f"{path}: {reason}".split()))
+    line = " ".join(f"{path}: {reason}".split())
+    raise ImageError(line.encode("utf-8", "backslashreplace").decode())  # names that are no UTF-8 reach the store
 
 
 def _read_bytes(path: Path, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -61,7 +62,8 @@ class ScaleAdaption(nn.Module):
     def refine(self, x: torch.Tensor, step: float) -> None:
         """Adapt features in place, in strips of rows, batch norm folded into the convolutions; not for autograd."""
         kernel = self.adapt(step).contiguous(memory_format=torch.channels_last)
-        layers = [_fold(self.mask[index], self.mask[index + 1]) for index in range(0, len(self.mask), 3)]
+        pairs = [(self.mask[index], self.mask[index + 1]) for index in range(0, len(self.mask), 3)]
+        layers = [_fold(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)) for conv, norm in pairs]
 
         def adapted(window: torch.Tensor, rows: slice) -> torch.Tensor:
             del rows
@@ -74,9 +76,9 @@ class ScaleAdaption(nn.Module):
         refine(x, self.halo, adapted)
 
 
-def _fold(conv: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
     """Fold a batch norm in eval mode into the convolution before it: (weight, bias)."""
-    mean, variance = norm.running_mean, norm.running_var
-    gain = norm.weight * torch.rsqrt(variance + norm.eps)  # type: ignore[operator]  # a BatchNorm2d holds tensors
+    mean, variance = cast(torch.Tensor, norm.running_mean), cast(torch.Tensor, norm.running_var)
+    gain = norm.weight * torch.rsqrt(variance + norm.eps)
     weight = (conv.weight * gain[:, None, None, None]).contiguous(memory_format=torch.channels_last)
-    return weight, (conv.bias - mean) * gain + norm.bias  # type: ignore[operator]  # as above
+    return weight, (cast(torch.Tensor, conv.bias) - mean) * gain + norm.bias

@@ -41,26 +41,27 @@ class AidnHalf(nn.Module):
             raise MethodError(f"aidn: an image of {shape} pixels has no sampling grid; both sides must be 2 or more")
         if torch.is_grad_enabled() or self.training:
             return self._whole(image, step, size)
-        return torch.cat([self._lean(single, step, size) for single in image.split(1)])
+        return torch.cat([self._lean(single, step, size) for single in torch.split(image, 1)])
 
     def _whole(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
         x = skip = self.head(self.sub_mean(image))
-        for index, block in enumerate(self.body[:-1]):
+        for index, block in enumerate(self._blocks()):
             x = block(x)
             if (adaption := self._adaption_after(index)) is not None:
                 x = adaption(x, step)
-        x = self.body[-1](x) + skip
+        x = self.body[self.layout.blocks](x) + skip
         result: torch.Tensor = self.add_mean(self.tail(self.sa_sample(x, step, size)))
         return result
 
     def _lean(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
         x = self.head(self.sub_mean(image)).contiguous(memory_format=torch.channels_last)
-        for index, block in enumerate(self.body[:-1]):
-            refine(x, ResidualBlock.halo, lambda window, _, block=block: block(window))
+        for index, block in enumerate(self._blocks()):
+            block.refine(x)
             if (adaption := self._adaption_after(index)) is not None:
                 adaption.refine(x, step)
+        last = self.body[self.layout.blocks]
         # The outer skip is computed again from the image instead of being kept: it costs next to nothing.
-        refine(x, 1, lambda window, rows: self.body[-1](window).add_(self.head(self.sub_mean(image[:, :, rows]))))
+        refine(x, 1, lambda window, rows: last(window).add_(self.head(self.sub_mean(image[:, :, rows]))))
         return self._resample(x, step, size)
 
     def _resample(self, x: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
@@ -77,6 +78,9 @@ class AidnHalf(nn.Module):
             result[:, :, done:stop] = self.add_mean(self.tail(window))[:, :, done - top : stop - top]
             carried, done = window[:, :, -2:], stop
         return result
+
+    def _blocks(self) -> list[ResidualBlock]:
+        return [block for block in self.body if isinstance(block, ResidualBlock)]
 
     def _adaption_after(self, index: int) -> ScaleAdaption | None:
         each = self.layout.blocks // self.layout.adaptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import nn
@@ -31,7 +32,9 @@ class ConditionalResampling(nn.Module):
         width, experts, reduced = layout.width, layout.experts, layout.reduced
         self.weight_compress = nn.Parameter(torch.empty(experts, reduced, width, 1, 1))
         self.weight_expand = nn.Parameter(torch.empty(experts, width, reduced, 1, 1))
-        self.body = nn.Sequential(nn.Conv2d(width + 4, width, 1), nn.ReLU(True), nn.Conv2d(width, width, 1), nn.ReLU(True))
+        self.body = nn.Sequential(
+            nn.Conv2d(width + 4, width, 1), nn.ReLU(True), nn.Conv2d(width, width, 1), nn.ReLU(True)
+        )
         self.routing = nn.Sequential(nn.Conv2d(width, experts, 1), nn.Sigmoid())
         self.offset = nn.Conv2d(width, 2, 1)
         for pool, fan in ((self.weight_compress, width), (self.weight_expand, reduced)):
@@ -56,7 +59,7 @@ class ConditionalResampling(nn.Module):
         offset, shares = self.offset(hidden), self.routing(hidden)
         sampled = sample_map(features, x + offset[:, 0], y + offset[:, 1])
         mixed = functional.conv2d(sampled, self.compress()[:, :, None, None])
-        mixed = (mixed.unflatten(1, (shares.shape[1], -1)) * shares[:, :, None]).sum(1)
+        mixed = (mixed.view(*shares.shape[:2], -1, *size) * shares[:, :, None]).sum(1)
         outer = (shares[:, :, None] * mixed[:, None]).flatten(1, 2)
         return sampled + functional.conv2d(outer, self.expand()[:, :, None, None])
 
@@ -70,25 +73,26 @@ class ConditionalResampling(nn.Module):
 class _RowSampler:
     """Compute strips of the resampled map on matrices of pixels × channels."""
 
-    def __init__(self, module: ConditionalResampling, features: torch.Tensor, step: float, size: tuple[int, int]) -> None:
+    def __init__(
+        self, module: ConditionalResampling, features: torch.Tensor, step: float, size: tuple[int, int]
+    ) -> None:
         """Prepare what all strips share: the map as rows, positions, and the matrices."""
         self.width, self.source = size[1], (features.shape[2], features.shape[3])
         self.table = features[0].permute(1, 2, 0).flatten(0, 1)
         (self.y, rel_h), (self.x, rel_w) = (source_positions(side, step, features) for side in size)
-        first, second = module.body[0], module.body[2]
+        first, second = cast(nn.Conv2d, module.body[0]), cast(nn.Conv2d, module.body[2])
         given, self.first = first.weight[:, :4, 0, 0], first.weight[:, 4:, 0, 0].contiguous()
         # The four given channels depend on the row or on the column alone.
-        self.row_term = rel_h[:, None] * given[:, 2] + ((given[:, 0] + given[:, 1]) * step + first.bias)
+        self.row_term = rel_h[:, None] * given[:, 2] + ((given[:, 0] + given[:, 1]) * step + _bias(first))
         self.column_term = rel_w[:, None] * given[:, 3]
         # Sampling and a 1×1 convolution commute: where the output is larger, convolve the source instead.
         self.early = step < 1
         self.guide = functional.linear(self.table, self.first) if self.early else self.table
         self.second, self.second_bias = second.weight[:, :, 0, 0], second.bias
-        heads = (module.offset, module.routing[0])
+        heads = (module.offset, cast(nn.Conv2d, module.routing[0]))
         self.heads = torch.cat([head.weight[:, :, 0, 0] for head in heads])
-        self.heads_bias = torch.cat([head.bias for head in heads])
+        self.heads_bias = torch.cat([_bias(head) for head in heads])
         self.compress, self.expand = module.compress(), module.expand()
-        self.experts = module.weight_compress.shape[0]
 
     def __call__(self, rows: slice) -> torch.Tensor:
         """Return (1, width, rows, W), channels last."""
@@ -96,7 +100,7 @@ class _RowSampler:
         y, x = self.y[rows].repeat_interleave(self.width), self.x.repeat(count)
         offset, shares = self._predict(rows, x, y)
         sampled = sample_rows(self.table, self.source, x + offset[:, 0], y + offset[:, 1])
-        mixed = functional.linear(sampled, self.compress).unflatten(1, (self.experts, -1))
+        mixed = functional.linear(sampled, self.compress).view(*shares.shape, -1)
         mixed = mixed.mul_(shares[:, :, None]).sum(1)
         outer = (shares[:, :, None] * mixed[:, None]).flatten(1)
         result = sampled.addmm_(outer, self.expand.T)
@@ -112,3 +116,7 @@ class _RowSampler:
         hidden = functional.linear(hidden, self.second, self.second_bias).relu_()
         heads = functional.linear(hidden, self.heads, self.heads_bias)
         return heads[:, :2], heads[:, 2:].sigmoid()
+
+
+def _bias(layer: nn.Conv2d) -> torch.Tensor:
+    return cast(torch.Tensor, layer.bias)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -18,51 +20,41 @@ def resample(hr: torch.Tensor, by: Resampling, scale: int) -> torch.Tensor:
     padded by reflection with k//2; the right neighbour is the clamped left one plus 1, clamped, while the
     weights come from the unclamped fraction. Differentiable in the image, the kernels and the offsets.
     """
-    side = round(by.kernels.shape[1] ** 0.5)
+    side = math.isqrt(by.kernels.shape[1])
     padded = functional.pad(hr, (side // 2,) * 4, mode="reflect")
     height, width = by.kernels.shape[-2:]
-    step = max(1, STRIP_TAPS // (side**2 * width)) if not torch.is_grad_enabled() else height
+    step = height if torch.is_grad_enabled() else max(1, STRIP_TAPS // (side**2 * width))
+    rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
     images = []
     for image, *fields in zip(padded, *by, strict=True):
-        table = image.permute(1, 2, 0).flatten(0, 1)
-        size, total = (image.shape[1], image.shape[2]), (height, width)
-        rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
-        strips = [_strip(table, size, Resampling(*(f[:, at] for f in fields)), at.start, total, side) for at in rows]
-        images.append(torch.cat(strips).view(height, width, 3).permute(2, 0, 1))
+        strips = [_strip(image, Resampling(*(field[:, at] for field in fields)), at, scale) for at in rows]
+        images.append(torch.cat(strips).permute(2, 0, 1))
     return torch.stack(images)
 
 
-def _strip(
-    table: torch.Tensor, size: tuple[int, int], by: Resampling, first: int, total: tuple[int, int], side: int
-) -> torch.Tensor:
-    """Compute LR pixels (P, 3) of some rows, beginning with row first.
-
-    table: the padded image as rows of pixels (H·W, 3). by: (k², rows, w) each. total: the LR's (height, width).
-    """
+def _strip(padded: torch.Tensor, by: Resampling, rows: slice, scale: int) -> torch.Tensor:
+    """Compute some rows of one LR, (rows, w, 3), from the padded image (3, H, W) and fields (k², rows, w)."""
     kernels, offsets_h, offsets_v = (field.permute(1, 2, 0) for field in by)
-    # The sampled image is larger than the LR by the scale, apart from the padding of k//2 on each side.
-    steps = [(size[axis] - side // 2 * 2) / total[axis] for axis in (0, 1)]
-    scale = round(steps[0])
-    taps = torch.arange(side**2, device=table.device)
-    rows = torch.arange(first, first + kernels.shape[0], device=table.device)
-    columns = torch.arange(total[1], device=table.device)
-    base_y = ((rows + 0.5) * steps[0] - 0.5)[:, None, None] + taps // side
-    base_x = ((columns + 0.5) * steps[1] - 0.5)[:, None] + taps % side
-    top, bottom, upper, lower = _axis(offsets_v * scale + base_y, size[0])
-    left, right, before, after = _axis(offsets_h * scale + base_x, size[1])
-    upper, lower = upper * size[1], lower * size[1]
+    side, (height, width) = math.isqrt(kernels.shape[2]), padded.shape[1:]
+    taps = torch.arange(side**2, device=padded.device)
+    y = (torch.arange(rows.start, rows.stop, device=padded.device) + 0.5) * scale - 0.5
+    x = (torch.arange(kernels.shape[1], device=padded.device) + 0.5) * scale - 0.5
+    top, bottom, upper, lower = _axis(offsets_v * scale + (y[:, None, None] + taps // side), height)
+    left, right, before, after = _axis(offsets_h * scale + (x[:, None] + taps % side), width)
+    upper, lower = upper * width, lower * width
     index = torch.stack((upper + before, upper + after, lower + before, lower + after), -1)
     top, bottom = top * kernels, bottom * kernels
     weight = torch.stack((top * left, top * right, bottom * left, bottom * right), -1)
-    pixels = kernels.shape[0] * kernels.shape[1]
-    return functional.embedding_bag(
-        index.view(pixels, -1), table, mode="sum", per_sample_weights=weight.view(pixels, -1)
-    )
+    # A weighted sum of pixels: embedding_bag gathers them by integer indices, without copies of the image.
+    table = padded.permute(1, 2, 0).flatten(0, 1)
+    shape = (kernels.shape[0] * kernels.shape[1], -1)
+    lr = functional.embedding_bag(index.view(shape), table, mode="sum", per_sample_weights=weight.view(shape))
+    return lr.view(*kernels.shape[:2], 3)
 
 
 def _axis(p: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Split coordinates into the weights of both neighbours and their indices: (first, second, left, right)."""
-    floor = p.floor()
-    second = p - floor.detach()
+    floor = p.detach().floor()
+    second = p - floor
     left = floor.int().clamp(0, side - 1)
     return 1 - second, second, left, (left + 1).clamp(max=side - 1)

@@ -1,1 +1,45 @@
-"""."""
+"""Image rescaling with flow guidance (FGRN, BMVC 2021), from the paper: no code or weights were published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from rescale_bench.hookspecs import hookimpl
+from rescale_bench.interfaces import Method, Rescaler, State, States, Value
+from rescale_bench.scales import NativeScales
+
+
+def _build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+    from .rescaler import build
+
+    return build(states, device, options)
+
+
+def _initial(part: str, seed: int) -> State:
+    from .rescaler import initial
+
+    return initial(part, seed)
+
+
+def _parts(scale: Decimal) -> tuple[str, ...]:
+    return (f"x{scale}",)
+
+
+@hookimpl
+def rescale_bench_methods() -> Iterable[Method]:
+    """Yield the method."""
+    yield Method(
+        name="fgrn",
+        summary="residual down- and upscaler with an invertible flow in between (β bounded by default)",
+        citation="Image rescaling with flow guidance (FGRN, BMVC 2021)",
+        scales=NativeScales.of(2, 4),
+        build=_build,
+        initial=_initial,
+        parts=_parts,
+        shipped=Path(__file__).parent / "weights",
+        parameters={"x2": 1_330_949, "x4": 3_350_687},
+        # ×4, in LR pixels: 37 for either trunk (1 + 17·2 + 1 + 1) and 40 for the flow (4 cells of two dense blocks).
+        margin=4 * (37 + 40),
+    )

@@ -79,8 +79,7 @@ class InvertibleNetwork(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the paper's initial weights: every block the identity, the LR the block average (or luma)."""
         for step in self.steps():
-            if not isinstance(step, Haar):
-                step.initialise(generator)
+            step.initialise(generator)
 
     def forward(self, hr: torch.Tensor) -> Pair:
         """Map (N, 3, H, W) to the unquantised LR (N, kept, h, w) and the latent (N, latent_channels, h, w)."""
@@ -158,9 +157,7 @@ def load_network(tensors: Mapping[str, torch.Tensor], published: Layout, where: 
         found = differences(wanted, tensors)
         raise WeightsError(f"{where}: the weights hold {layout}, not {published}: {found}")
     load_strict(network, tensors, where)
-    for index, operation in enumerate(network.operations):
-        if isinstance(operation, Haar):
-            constant = haar_weights(operation.haar_weights.shape[0] // 4)
-            if not torch.equal(operation.haar_weights, constant):
-                raise WeightsError(f"{where}: operations.{index}.haar_weights are not the Haar signs")
+    for index, step in enumerate(network.steps()):
+        if isinstance(step, Haar) and not torch.equal(step.haar_weights, haar_weights(len(step.haar_weights) // 4)):
+            raise WeightsError(f"{where}: operations.{index}.haar_weights are not the Haar signs")
     return network

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 
 from rescale_bench.errors import WeightsError
 from rescale_bench.interfaces import Rescaler, State, States, Value
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
-from rescale_bench.networks.loading import parameter_count
+from rescale_bench.networks.loading import fresh_state, parameter_count
 
 from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, load_network
 from .restore import RestoreNetwork, load_restore
@@ -105,10 +106,7 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
 def initial(method: str, part: str, seed: int) -> State:
     """Initialise a part as the paper does, in the published layout; the same for the same seed."""
     if part == RESTORE and method == "irn-jpeg":
-        module: InvertibleNetwork | RestoreNetwork = RestoreNetwork()
-    elif part in LAYOUTS[method]:
-        module = InvertibleNetwork(LAYOUTS[method][part])
-    else:
+        return fresh_state(RestoreNetwork, seed)
+    if part not in LAYOUTS[method]:
         raise WeightsError(f"{method}: there is no part '{part}'; known: {', '.join(LAYOUTS[method])}")
-    module.initialise(torch.Generator().manual_seed(seed))
-    return State({key: tensor.detach().clone() for key, tensor in module.state_dict().items()}, {"seed": str(seed)})
+    return fresh_state(partial(InvertibleNetwork, LAYOUTS[method][part]), seed)

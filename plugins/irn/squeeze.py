@@ -21,12 +21,16 @@ def haar_weights(channels: int) -> torch.Tensor:
 class Haar(nn.Module):
     """Haar transform of 2×2 blocks: (N, C, 2h, 2w) to (N, 4C, h, w), component-major, mean first."""
 
-    haar_weights: torch.Tensor
-
     def __init__(self, channels: int) -> None:
         """Set the number of input channels."""
         super().__init__()
-        self.register_buffer("haar_weights", haar_weights(channels))
+        # A parameter, because published states hold it and the papers' counts include it; but never trained.
+        self.haar_weights = nn.Parameter(haar_weights(channels), requires_grad=False)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Set the constant."""
+        del generator
+        self.haar_weights.copy_(haar_weights(len(self.haar_weights) // 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the components (a+b+c+d, a−b+c−d, a+b−c−d, a−b−c+d) / 4."""

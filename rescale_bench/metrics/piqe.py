@@ -149,10 +149,9 @@ def _noisy(blocks: Floats, variance: Floats) -> NDArray[np.bool_]:
     """Find the blocks whose centre and surround differ as in Gaussian noise (section III.D)."""
     import numpy as np
 
-    count = len(blocks)
     deviation = np.sqrt(variance)
-    centre = blocks[:, :, CENTRE].reshape(count, -1).std(axis=1, ddof=1)
-    surround = np.delete(blocks, SURROUND_WITHOUT, axis=2).reshape(count, -1).std(axis=1, ddof=1)
+    centre = blocks[:, :, CENTRE].std(axis=(1, 2), ddof=1)
+    surround = np.delete(blocks, SURROUND_WITHOUT, axis=2).std(axis=(1, 2), ddof=1)
     # A constant surround gives 0/0 or x/0; the comparison below is then false, as it should be.
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = centre / surround

@@ -14,13 +14,17 @@ import torch
 from torch import nn
 
 from rescale_bench.errors import WeightsError
-from rescale_bench.networks.residual import MeanShift, ResidualBlock, conv3, refine, strips, widen
+from rescale_bench.networks.loading import load_strict
+from rescale_bench.networks.residual import MeanShift, ResidualBlock, channels_last, conv3, refine, strips, widen
 
 PUBLISHED_RESIDUAL_SCALE = 0.1
 """Of the 32-block, 256-channel model (EDSR, sec. 3.1); CAR keeps it. The 16-block baseline uses 1."""
 
 TAIL_HALO = 2
 """LR rows around a strip that upsampler and last convolution see: 1 + 1/2 + 1/4 at x4, 1 + 1/3 at x3."""
+
+TAIL_PIXELS = 1 << 12
+"""LR pixels of a strip in the upsampler, whose maps are scale² times larger."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def _upsampler(width: int, scale: int) -> nn.Sequential:
 
 
 class Edsr(nn.Module):
-    """Restore (N, 3, h, w) in [0, 1] to (N, 3, s·h, s·w), unclamped; keys as in published checkpoints."""
+    """Restore (N, 3, h, w) to (N, 3, s·h, s·w), unclamped; keys as in published checkpoints."""
 
     def __init__(self, layout: EdsrLayout, residual_scale: float) -> None:
         """Take the layout and the factor in front of each residual."""
@@ -77,8 +81,22 @@ class Edsr(nn.Module):
         self.body = nn.Sequential(*blocks, conv3(width, width))
         self.tail = nn.Sequential(_upsampler(width, layout.scale), conv3(width, 3))
 
+    @property
+    def pixel_range(self) -> int:
+        """Tell whether the network works on [0, 1] or, like the files of EDSR's authors, on [0, 255].
+
+        The mean shift says it: its constants are at most 0.4488 in the first case, 114.4 in the second.
+        """
+        return 255 if float(self.sub_mean.bias.abs().max()) > 1 else 1
+
+    def restore(self, lr: torch.Tensor) -> torch.Tensor:
+        """Restore an image in [0, 1] whatever range the network works on."""
+        span = self.pixel_range
+        result: torch.Tensor = self(lr) if span == 1 else self(lr * span).div_(span)
+        return result
+
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """Restore; whole for autograd, in strips of rows with equal results otherwise."""
+        """Restore an image in the network's own range; whole for autograd, else in strips with equal results."""
         if not torch.is_grad_enabled():
             return self._lean(lr)
         x = self.head(self.sub_mean(lr))
@@ -87,11 +105,12 @@ class Edsr(nn.Module):
 
     def _lean(self, lr: torch.Tensor) -> torch.Tensor:
         x: torch.Tensor = self.head(self.sub_mean(lr))
-        last = self.layout.blocks
-        for block in self.body[:last]:
-            refine(x, ResidualBlock.halo, lambda window, _, block=block: block(window))
+        for block in self.body:
+            if isinstance(block, ResidualBlock):
+                block.refine(x)
+        last = self.body[self.layout.blocks]
         # The outer skip is computed again from the image instead of being kept: it costs next to nothing.
-        refine(x, 1, lambda window, rows: self.body[last](window).add_(self.head(self.sub_mean(lr[:, :, rows]))))
+        refine(x, 1, lambda window, rows: last(window).add_(self.head(self.sub_mean(lr[:, :, rows]))))
         return self._enlarge(x)
 
     def _enlarge(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,12 +120,30 @@ class Edsr(nn.Module):
             window = widen(rows, TAIL_HALO, height)
             part = self.add_mean(self.tail(x[:, :, window]))
             first = (rows.start - window.start) * scale
-            hr[:, :, rows.start * scale : rows.stop * scale] = part[:, :, first : first + (rows.stop - rows.start) * scale]
+            hr[:, :, rows.start * scale : rows.stop * scale] = part[
+                :, :, first : first + (rows.stop - rows.start) * scale
+            ]
         return hr
 
 
-TAIL_PIXELS = 1 << 12
-"""LR pixels of a strip in the upsampler, whose maps are scale² times larger."""
+def load_edsr(tensors: Mapping[str, torch.Tensor], residual_scale: float, device: str, where: str) -> Edsr:
+    """Build the network that a published state describes, ready for inference.
+
+    Raises WeightsError, beginning with where, for a state that is not an EDSR's.
+    """
+    layout = EdsrLayout.infer(tensors, where)
+    with torch.device("meta"):
+        network = Edsr(layout, residual_scale)
+    return channels_last(load_strict(network, tensors, where)).to(device)
+
+
+def residual_scale(metadata: Mapping[str, str], default: float, where: str) -> float:
+    """Read the residual scale of a state's metadata. Raises WeightsError where it is not a number."""
+    text = metadata.get("residual_scale", str(default))
+    try:
+        return float(text)
+    except ValueError:
+        raise WeightsError(f"{where}: metadata residual_scale={text} is not a number") from None
 
 
 def initial_edsr(layout: EdsrLayout, seed: int) -> dict[str, torch.Tensor]:

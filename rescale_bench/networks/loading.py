@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 import torch
 
 from rescale_bench.errors import WeightsError
+from rescale_bench.interfaces import State
 
 SHOWN = 3
 """How many keys of each kind an error names."""
@@ -34,6 +35,26 @@ def load_strict(module: Module, tensors: Mapping[str, torch.Tensor], where: str)
     return module.eval()
 
 
+class _Initialised(Protocol):
+    def initialise(self, generator: torch.Generator) -> None: ...
+
+    def to_empty(self, *, device: str) -> object: ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+
+def fresh_state(build: Callable[[], _Initialised], seed: int) -> State:
+    """Build a module, let it `initialise` every tensor from a seed of its own, and return its state.
+
+    PyTorch's global generator is left alone.
+    """
+    with torch.device("meta"):
+        module = build()
+    module.to_empty(device="cpu")
+    module.initialise(torch.Generator().manual_seed(seed))
+    return State({key: tensor.detach() for key, tensor in module.state_dict().items()}, {"seed": str(seed)})
+
+
 def differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, torch.Tensor]) -> str:
     """Describe how tensors differ from the wanted keys and shapes; empty where they fit."""
     missing = [key for key in wanted if key not in tensors]
@@ -53,5 +74,5 @@ def _few(keys: Iterable[str]) -> str:
 
 
 def parameter_count(module: torch.nn.Module) -> int:
-    """Count the learnable numbers of a module (constants such as Haar kernels are buffers and do not count)."""
+    """Count the numbers that a module holds as parameters, as papers do (buffers do not count)."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -12,7 +12,7 @@ RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K in [0, 1] (Lim et al., EDSR, CVPRW 2017, published settings)."""
 
 STRIP_PIXELS = 1 << 16
-STRIP_ROWS = 64
+"""Pixels of a strip unless asked otherwise."""
 Module = TypeVar("Module", bound=nn.Module)
 Window = Callable[[torch.Tensor, slice], torch.Tensor]
 
@@ -66,10 +66,14 @@ class ResidualBlock(nn.Module):
         """Map (N, width, H, W) to the same shape."""
         return torch.add(x, self.body(x), alpha=self.scale)
 
+    def refine(self, x: torch.Tensor) -> None:
+        """Do the same in place, in strips of rows; not for autograd."""
+        refine(x, self.halo, lambda window, _: self(window))
+
 
 def strips(height: int, width: int, halo: int, pixels: int = STRIP_PIXELS) -> Iterator[slice]:
-    """Cut rows 0..height into slices of about the given number of pixels, not thinner than the halo needs."""
-    rows = max(STRIP_ROWS, 4 * halo, pixels // max(width, 1))
+    """Cut rows 0..height into slices of about the given number of pixels, at least 16 rows for each of the halo."""
+    rows = max(16, 16 * halo, pixels // max(width, 1))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
 

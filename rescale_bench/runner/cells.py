@@ -83,6 +83,7 @@ def plan(request: Request, registry: Registry) -> Plan:
     cells: list[Cell] = []
     notes: list[str] = []
     datasets = [_images(name, request.limit, registry, notes) for name in _names(request.datasets)]
+    _refuse_same_names(datasets, request.datasets)
     for method in methods:
         served = [scale for scale in scales if scale in method.record.scales]
         notes.extend(_not_served(method, scales, served))
@@ -124,8 +125,15 @@ def _images(name: str, limit: int, registry: Registry, notes: list[str]) -> _Ima
     files = dataset.images()
     if dataset.count is not None and len(files) != dataset.count:
         notes.append(f"{dataset.name}: {len(files)} images found where {dataset.count} are usual")
-    label = f"{dataset.name}@mod{crop}" if crop > 1 and "@" not in dataset.name else dataset.name
-    return _Images(label, crop, tuple((file, _sha256(file.path)) for file in files[: limit or None]))
+    return _Images(dataset.name, crop, tuple((file, _sha256(file.path)) for file in files[: limit or None]))
+
+
+def _refuse_same_names(datasets: Sequence[_Images], asked: str) -> None:
+    """Two folders called alike would share rows of the table."""
+    names = [images.name for images in datasets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--datasets: '{asked}' holds two data sets called {name}; rename one folder")
 
 
 def _sha256(path: Path) -> str:
@@ -219,6 +227,6 @@ def preflight(plan: Plan, registry: Registry) -> None:
     """
     codecs = {cell.codec.partition(":")[0] for cell in plan.cells} - {NO_FILE}
     needed = [*(metric.record for metric in plan.metrics), *(registry.codecs[name] for name in sorted(codecs))]
-    problems = list(dict.fromkeys(f"{item.name}: {problem}" for item in needed for problem in item.requires()))
+    problems = list(dict.fromkeys(problem for item in needed for problem in item.requires()))
     if problems:
         raise RescaleBenchError("cannot start: " + "; ".join(problems))

@@ -1,0 +1,132 @@
+"""`prepare` and `weights`: get what cannot ship, before a run needs it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rescale_bench.cli.common import add_plugin_flag, registry, say
+from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs."""
+    parser = verbs.add_parser("prepare", help="fetch data sets and metric files; explain where weights are")
+    parser.add_argument("-d", "--datasets", metavar="NAMES", help="data sets to fetch into the cache")
+    parser.add_argument("--metrics", metavar="NAMES", help="metrics whose files to fetch")
+    parser.add_argument("--weights", metavar="METHODS", help="say where published weights are and how to bring them in")
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call)
+    weights = verbs.add_parser("weights", help="bring downloaded weights in, or list those here")
+    actions = weights.add_subparsers(dest="action", metavar="ACTION", required=True)
+    bring = actions.add_parser("import", help="import a published checkpoint: weights import irn x4 IRN_x4.pth")
+    bring.add_argument("method")
+    bring.add_argument("part", help="which network: see `info METHOD`")
+    bring.add_argument("file", type=Path)
+    bring.add_argument("--tag", default="published", help="(default: published)")
+    add_plugin_flag(bring)
+    bring.set_defaults(call=call_import)
+    listed = actions.add_parser("list", help="list the weights files of all methods")
+    add_plugin_flag(listed)
+    listed.set_defaults(call=call_list)
+
+
+def call(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Fetch or explain; one thing that cannot be had does not stop the next."""
+    del given
+    if not (known.datasets or known.metrics or known.weights):
+        raise UsageError("prepare: say what: --datasets NAMES, --metrics NAMES or --weights METHODS")
+    plugins = registry(known)
+    steps = [
+        *((_dataset, name) for name in _names(known.datasets)),
+        *((_metric, name) for name in _names(known.metrics)),
+        *((_explain, name) for name in _names(known.weights)),
+    ]
+    failed = 0
+    for step, name in steps:
+        try:
+            step(name, plugins)
+        except UnknownNameError:
+            raise
+        except RescaleBenchError as error:
+            say(f"rescale-bench: {error}")
+            failed += 1
+    return 2 if failed else 0
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def _dataset(name: str, plugins: Any) -> None:
+    from rescale_bench.datasets import find_dataset
+
+    dataset, _ = find_dataset(name, plugins.datasets)
+    if dataset.prepare is not None:
+        dataset.prepare(say)
+    print(f"{dataset.name}: {len(dataset.images())} images ready")
+
+
+def _metric(name: str, plugins: Any) -> None:
+    from rescale_bench.metrics import prepare_metric_files
+    from rescale_bench.specs import parse_spec
+
+    metric = plugins.choose_metric(parse_spec(name, "--metrics")).record
+    prepare_metric_files([metric.name], say)
+    problems = metric.requires()
+    if problems:
+        raise UsageError("; ".join(problems))
+    print(f"{name}: ready")
+
+
+def _explain(name: str, plugins: Any) -> None:
+    """Say where the published files are; nothing is fetched, since their homes hand out no checksums."""
+    method = plugins.method(name)
+    files = [file for file in method.weights if file.tag == "published"]
+    if not files:
+        print(f"{name}: no weights were published")
+    for file in files:
+        print(f"{name} {file.part}: {file.file}\n    from {file.source}")
+        print(f"    then: rescale-bench weights import {method.name} {file.part} {file.file}")
+
+
+def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Check a checkpoint against the method's published layout and store it as safetensors."""
+    del given
+    from rescale_bench import checkpoints, weights
+
+    plugins = registry(known)
+    method = plugins.method(known.method)
+    parts = list(method.parameters)
+    if method.derived or method.initial is None or not parts:
+        raise UsageError(f"weights import: {method.name} has no weights of its own")
+    if known.part not in parts:
+        raise UnknownNameError(f"part of {method.name}", known.part, parts)
+    layouts = {part: _layout(method, part) for part in parts}
+    target = weights.place(method.name, known.tag, known.part)
+    origin = {"method": method.name, "part": known.part, "tag": known.tag}
+    report = checkpoints.import_checkpoint(
+        known.file, layouts.pop(known.part), method.ignored, target, origin, others=layouts
+    )
+    print(f"{known.file} → {target}")
+    print(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
+    return 0
+
+
+def _layout(method: Any, part: str) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in method.initial(part, 0).tensors.items()}
+
+
+def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Print every weights file that a run could use."""
+    del given
+    from rescale_bench import weights
+
+    plugins = registry(known)
+    for method in plugins.methods.values():
+        for entry in weights.available(method.name, method.shipped):
+            state = entry.problem or f"{entry.parameters:,} parameters"
+            print(f"{method.name}  {entry.tag}  {entry.part}  {state}  {entry.path}")
+    return 0

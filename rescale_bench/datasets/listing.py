@@ -1,0 +1,78 @@
+"""The images of a folder, and a folder as a data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rescale_bench.errors import UsageError
+from rescale_bench.interfaces import Dataset, ImageFile
+
+EXTENSIONS = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """List a folder's image files by extension, naturally sorted (img2 before img10); not its sub-folders.
+
+    What a file holds is not looked at: one that cannot be read becomes a failed row later.
+    Raises OSError where the folder cannot be listed.
+    """
+    found = [
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in EXTENSIONS and not entry.name.startswith(".") and not entry.is_dir()
+    ]
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Make a sorting key in which runs of digits count as numbers and case decides last."""
+    runs = re.findall(r"[0-9]+|[^0-9]+", text.lower())
+    return [(0, int(run), "") if run[0].isdecimal() else (1, 0, run) for run in runs], text
+
+
+def named(paths: Sequence[Path]) -> list[ImageFile]:
+    """Name files by their stems, and by their full names where two stems are equal."""
+    stems = Counter(path.stem for path in paths)
+    return [ImageFile(printable(path.stem if stems[path.stem] == 1 else path.name), path) for path in paths]
+
+
+def printable(name: str) -> str:
+    """Escape bytes of a file name that are not UTF-8, which JSON and parquet cannot hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def folder_dataset(path: str | Path) -> Dataset:
+    """Take a folder of images as a data set named after the folder.
+
+    Raises UsageError where the folder is missing, a file, unreadable or without images.
+    """
+    folder = Path(path).expanduser()
+    count = len(_list(folder))
+    return Dataset(
+        name=printable(folder.resolve().name) or "root",
+        summary=f"the folder {folder}",
+        citation="",
+        licence="",
+        count=count,
+        images=lambda: named(_list(folder)),
+    )
+
+
+def _list(folder: Path) -> list[Path]:
+    if not folder.exists():
+        raise UsageError(f"--datasets: no folder {folder}")
+    if not folder.is_dir():
+        raise UsageError(f"--datasets: {folder} is a file; give the folder that holds the images")
+    try:
+        paths = image_paths(folder)
+    except OSError as error:
+        raise UsageError(f"--datasets: {folder} cannot be read ({error.strerror})") from None
+    if not paths:
+        raise UsageError(
+            f"--datasets: no images in {folder} ({', '.join(sorted(EXTENSIONS))}; sub-folders do not count)"
+        )
+    return paths

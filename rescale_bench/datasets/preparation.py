@@ -1,0 +1,90 @@
+"""Bring a research set into the cache: picture by picture, from a given archive, or by instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rescale_bench.datasets.pixels import count_known, hash_of, pinned
+from rescale_bench.datasets.research import Research, locate
+from rescale_bench.downloads import cache_folder, extract, fetch_accepted
+from rescale_bench.errors import ImageError, UnavailableError
+
+Report = Callable[[str], None]
+
+
+def prepare(research: Research, report: Report) -> None:
+    """Make a research set available and report its place and how many images have the pinned pixels.
+
+    Nothing is taken from the network that cannot be verified: single pictures are checked by their decoded
+    pixels; an archive whose checksum nobody gave us is left to the user. Raises UnavailableError with
+    the URL and the folder to use where a person has to act, or where the network fails.
+    """
+    try:
+        return _report_found(research, report)
+    except UnavailableError as missing:
+        home, archive = research.home, cache_folder() / "downloads" / (research.home.archive or "none")
+        if home.files:
+            _fetch_pictures(research, report)
+        elif home.archive and archive.is_file():
+            folder = cache_folder() / "datasets" / research.folders[0].split("/")[0]
+            report(f"{research.name}: unpacking {archive}")
+            extract(archive, folder)
+        else:
+            raise UnavailableError(f"{missing}. {_instructions(research, archive)}") from None
+    _report_found(research, report)
+
+
+def target_folder(research: Research) -> Path:
+    """Say where in the cache a research set belongs."""
+    return cache_folder().joinpath("datasets", research.folders[0])
+
+
+def _report_found(research: Research, report: Report) -> None:
+    files = locate(research)
+    known = pinned(research.name)
+    line = f"{research.name}: {len(files)} images in {files[0].path.parent}"
+    if known:
+        line += f"; {count_known(research.name, [file.path for file in files])} of them have our pinned pixels"
+    report(line)
+
+
+def _instructions(research: Research, archive: Path) -> str:
+    if research.home.archive:
+        return (
+            "We know no checksum of its archive, so it is not fetched unseen: "
+            f"save {research.home.archive_url} as {archive} and run this command again"
+        )
+    return (
+        "It has no home with single pictures that we could verify: "
+        f"download it from {research.home.page} and put its {research.count} HR images into {target_folder(research)}"
+    )
+
+
+def _fetch_pictures(research: Research, report: Report) -> None:
+    known, folder = pinned(research.name), target_folder(research)
+    for number, (name, url) in enumerate(research.home.files, start=1):
+        target = folder / f"{name}{Path(url).suffix}"
+        if _has_pixels(target, known[name]):
+            continue
+        report(f"{research.name}: {number} of {len(research.home.files)}, {url}")
+        fetch_accepted(url, _acceptor(url, known[name]), target, report)
+
+
+def _has_pixels(path: Path, expected: str) -> bool:
+    try:
+        return path.exists() and hash_of(path) == expected
+    except ImageError:
+        return False
+
+
+def _acceptor(url: str, expected: str) -> Callable[[Path], None]:
+    def accept(path: Path) -> None:
+        try:
+            found = hash_of(path)
+        except ImageError as error:
+            raise UnavailableError(f"{url} gave no usable image: {error}") from None
+        if found != expected:
+            raise UnavailableError(f"{url}: the pixels are not the pinned ones (hash {found}, expected {expected})")
+
+    return accept
