@@ -37,16 +37,16 @@ class Resampler:
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink by 1/scale to ceil(side/scale)."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.levels import resize_levels
 
         size = lr_size((hr.shape[-2], hr.shape[-1]), scale)
-        return imresize(hr, scale=1 / scale, size=size, kernel=self.kernel, antialias=self.antialias)
+        return resize_levels(hr, scale=1 / scale, size=size, kernel=self.kernel, antialias=self.antialias)
 
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Enlarge by the scale itself, cut to the size: the exact inverse of the sampling grid of downscale."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.levels import resize_levels
 
-        return imresize(lr, scale=scale, size=size, kernel=self.kernel, antialias=self.antialias)
+        return resize_levels(lr, scale=scale, size=size, kernel=self.kernel, antialias=self.antialias)
 
 
 def _build(kernel: str) -> Build:

@@ -59,7 +59,11 @@ class Indirect:
             return self.inner(method).upscale(lr, scale, size)
         large = (lr.shape[-2] * int(model), lr.shape[-1] * int(model))
         image = self.inner(method).upscale(lr, float(model), large)
-        return imresize(image, size=size, antialias=self.antialias)
+        return imresize(image, scale=self.last_step(scale, model), size=size, antialias=self.antialias)
+
+    def last_step(self, scale: float, model: Decimal) -> float | None:
+        """Return the scale of the bicubic step to size: by size alone, as the enlarging step went."""
+        del scale, model
 
 
 class TypeOne(Indirect):
@@ -67,9 +71,13 @@ class TypeOne(Indirect):
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with bicubic."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.levels import resize_levels
 
-        return imresize(hr, scale=1 / scale, size=lr_size(_size(hr), scale))
+        return resize_levels(hr, scale=1 / scale, size=lr_size(_size(hr), scale))
+
+    def last_step(self, scale: float, model: Decimal) -> float | None:
+        """Return s/model: LR lies on the grid of the scale itself, and by size alone HR' would be shifted."""
+        return scale / float(model)
 
 
 class Ceiling(Indirect):

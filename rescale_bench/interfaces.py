@@ -68,7 +68,8 @@ def _boolean(text: str) -> bool:
 class Rescaler(Interface):
     """A downscaler and an upscaler, built for one device.
 
-    Tensors are (1, C, H, W) float32 in [0, 1], C = 3 (1 for the LR of a method with lr_channels = 1).
+    Tensors are (1, C, H, W) float32 in [0, 1], C = 3 (1 for the LR of a method with lr_channels = 1);
+    float64 results are taken too, for methods whose exact halves must round as MATLAB's do.
     """
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:

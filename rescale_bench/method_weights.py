@@ -48,7 +48,8 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
 
 def _find(method: Method, parts: list[str], wanted: str) -> list[weights.Found]:
     tags = list(dict.fromkeys(file.tag for file in method.weights))
-    return weights.find(method.name, parts, tags, method.shipped, wanted)
+    files = {file.part: file.file for file in method.weights if file.tag == "published"}
+    return weights.find(method.name, parts, tags, method.shipped, wanted, files)
 
 
 def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived: bool) -> States:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -36,7 +36,8 @@ def _box(t: Array) -> Array:
 
 
 def _triangle(t: Array) -> Array:
-    return np.maximum(0.0, 1 - np.abs(t))
+    inside: Array = np.maximum(0.0, 1 - np.abs(t))
+    return inside
 
 
 def _cubic(t: Array) -> Array:
@@ -134,7 +135,7 @@ class Taps:
     target: Array
     weight: Array
 
-    @property
+    @cached_property
     def transposed(self) -> Taps:
         """Exchange input and output: the adjoint that the backward pass needs."""
         return Taps(self.targets, self.sources, self.target, self.source, self.weight)
@@ -159,7 +160,7 @@ def _nearest(side: int, out: int, scale: float) -> Array:
     return chosen
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _table(side: int, out: int, scale: float, kernel: str, antialias: bool) -> Taps:
     pixels, weights = _contributions(side, out, scale, kernel, antialias)
     target = np.broadcast_to(np.arange(out)[:, None], pixels.shape)
@@ -171,7 +172,7 @@ Block = tuple[slice, slice, torch.Tensor]
 """Output pixels, input pixels, and the dense matrix (outputs, inputs) between them."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _blocks(taps: Taps, length: int, dtype: torch.dtype, device: torch.device, columns: bool) -> tuple[Block, ...]:
     """Cut an axis into dense blocks of `length` output pixels; transposed for products from the right."""
     block = taps.target // length
@@ -205,7 +206,7 @@ class _Separable(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.tables, ctx.rows_first = (rows, columns), rows_first
         apply = _on_cpu if image.device.type == "cpu" else _on_accelerator
-        planes = image.reshape(-1, *image.shape[-2:])
+        planes = image.reshape(-1, *image.shape[-2:]).contiguous()
         result = apply(planes, rows, columns, rows_first)
         # A pass without work must not hand the input back: autograd would take it for changed in place.
         result = result.clone() if result.data_ptr() == image.data_ptr() else result
@@ -214,7 +215,8 @@ class _Separable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         rows, columns = (table and table.transposed for table in ctx.tables)
-        return _Separable.apply(gradients[0], rows, columns, not ctx.rows_first), None, None, None  # type: ignore[no-untyped-call]
+        image = _Separable.apply(gradients[0], rows, columns, not ctx.rows_first)  # type: ignore[no-untyped-call]  # torch's own
+        return image, None, None, None
 
 
 def _on_cpu(planes: torch.Tensor, rows: Taps | None, columns: Taps | None, rows_first: bool) -> torch.Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import color, profiling, resize
+from rescale_bench import color, levels, profiling
 from rescale_bench.codecs import encode_decode
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.interfaces import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
@@ -71,10 +71,9 @@ def reference_lr(hr: torch.Tensor, protocol: Protocol, scale: Decimal, lr_float:
     import torch
 
     size = reference_size((hr.shape[-2], hr.shape[-1]), scale)
-    small = resize.imresize(hr.to(torch.float64), scale=float(1 / scale), size=size).clamp_(0, 255)
-    if protocol.lr_scores == "float" if lr_float is None else lr_float:
-        return small.to(torch.float32)
-    return small.add_(0.5).floor_().to(torch.uint8)
+    small = levels.resize_levels(hr.to(torch.float64) / 255, scale=1 / float(scale), size=size).clamp_(0, 1)
+    as_float = protocol.lr_scores == "float" if lr_float is None else lr_float
+    return levels.to_levels(small, "none" if as_float else "round")
 
 
 def round_trip(
@@ -107,7 +106,7 @@ def round_trip(
     costs = Costs(down.seconds, up.seconds, down.peak_mb, up.peak_mb, _parameters(halves.down), *counts)
     return Sample(
         hr=hr,
-        sr=_rounded(sr[: hr.shape[0]], protocol.sr_rounding),
+        sr=levels.to_levels(sr[: hr.shape[0]], protocol.sr_rounding),
         lr=_scored_lr(lr, received[0], protocol),
         lr_reference=reference,
         lr_sent=sent,
@@ -165,7 +164,8 @@ def _checked(result: Any, method: Method, half: str, expected: tuple[int, ...] |
         raise MethodError(f"{where} returned {'×'.join(map(str, result.shape[1:]))} where {wanted} is due")
     if not result.is_floating_point():
         raise MethodError(f"{where} returned {result.dtype}, not floats in [0, 1]")
-    image = result.detach()[0].to("cpu", torch.float32)
+    image = result.detach()[0].to("cpu")
+    image = image if image.dtype == torch.float64 else image.to(torch.float32)
     if not torch.isfinite(image).all():
         raise MethodError(f"{where} returned values that are not finite")
     return image.clamp(0, 1)
@@ -178,29 +178,19 @@ def _through_file(
     import torch
 
     if protocol.lr_rounding == "none" or method.ceiling:
-        return None, None, lr[None]
-    sent = _rounded(lr, "round")
+        return None, None, lr[None].to(torch.float32)
+    sent = levels.to_levels(lr, "round")
     pixels = sent.permute(1, 2, 0).contiguous().numpy()
     file, decoded = encode_decode(loop.codec, pixels, loop.options)
     received = torch.from_numpy(decoded.copy()).permute(2, 0, 1).contiguous().to(torch.float32).div_(255)
     return sent, file, received[None]
 
 
-def _rounded(image: torch.Tensor, how: str) -> torch.Tensor:
-    """Bring [0, 1] to 0..255: uint8 rounded half up, uint8 truncated, or float32 as it is."""
-    import torch
-
-    scaled = image * 255
-    if how == "none":
-        return scaled
-    return (scaled + 0.5 if how == "round" else scaled).floor_().to(torch.uint8)
-
-
 def _scored_lr(lr: torch.Tensor, received: torch.Tensor, protocol: Protocol) -> torch.Tensor:
     if protocol.lr_scores == "float":
         plane = lr[:1] if protocol.plane == "y" else lr
-        return plane * 255
-    return _rounded(received, "round")
+        return levels.to_levels(plane, "none")
+    return levels.to_levels(received, "round")
 
 
 def _macs(

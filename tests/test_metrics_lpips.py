@@ -73,7 +73,9 @@ def reference_lpips(weights, first, second):
                 x = functional.max_pool2d(x, 3, 2)
             stride, pad = (4, 2) if index == 0 else (1, 2 if index == 3 else 1)
             x = functional.relu(
-                functional.conv2d(x, weights[f"features.{index}.weight"], weights[f"features.{index}.bias"], stride, pad)
+                functional.conv2d(
+                    x, weights[f"features.{index}.weight"], weights[f"features.{index}.bias"], stride, pad
+                )
             )
             found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
         features.append(found)
@@ -94,13 +96,15 @@ def test_equals_the_formula(alexnet, weights):
 
 def test_equals_pyiqa_on_the_same_weights(alexnet):
     import_torchvision()
-    from pyiqa.archs.lpips_arch import LPIPS as Other
+    from pyiqa.archs import lpips_arch
 
     hr, sr = images()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The parameter 'pretrained'|Arguments other than a weight")
-        other = Other(net="alex", pretrained=False).eval()
-    other.load_state_dict({key: value for key, value in network(alexnet).state_dict().items() if key[:3] == "lin"}, strict=False)
+        other = lpips_arch.LPIPS(net="alex", pretrained=False).eval()
+    other.load_state_dict(
+        {key: value for key, value in network(alexnet).state_dict().items() if key[:3] == "lin"}, strict=False
+    )
     with torch.inference_mode():
         expected = float(other(sr[None].float() / 255, hr[None].float() / 255))
     assert LPIPS.measure(sample(hr, sr), {}) == pytest.approx(expected, abs=1e-7)

@@ -12,7 +12,7 @@ from rescale_bench_plugins.fgrn.network import LAYOUTS, FlowGuidedNetwork, load_
 
 from rescale_bench.errors import NotNativeError, WeightsError
 from rescale_bench.interfaces import State
-from rescale_bench.networks.loading import fresh_state, parameter_count
+from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
 METHOD = next(iter(fgrn.rescale_bench_methods()))
 
@@ -20,7 +20,7 @@ METHOD = next(iter(fgrn.rescale_bench_methods()))
 def narrow(part="x2", **metadata):
     """Make a random state with few channels and a flow that is not the identity."""
     layout = replace(LAYOUTS[part], channels=8, growth=4, blocks=2)
-    tensors = dict(fresh_state(lambda: FlowGuidedNetwork(layout), 0).tensors)
+    tensors = fresh_tensors(lambda: FlowGuidedNetwork(layout), 0)
     generator = torch.Generator().manual_seed(1)
     for key, tensor in tensors.items():
         if "conv5.weight" in key:
@@ -141,6 +141,25 @@ def test_initial_states_repeat():
     first, again, other = (METHOD.initial("x2", seed).tensors for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["down.head.weight"], other["down.head.weight"])
+
+
+def test_margin_covers_what_is_seen():
+    layout = replace(LAYOUTS["x4"], channels=4, growth=2)
+    tensors = fresh_tensors(lambda: FlowGuidedNetwork(layout), 0)
+    for key, tensor in tensors.items():
+        if "conv5.weight" in key:
+            tensors[key] = torch.full_like(tensor, 0.05)
+    network = FlowGuidedNetwork(layout)
+    network.load_state_dict(tensors)
+    # Without rounding, every pixel that is seen has a gradient.
+    wide = METHOD.margin // 4 + 9
+    hr = torch.rand(1, 3, 4, 4 * wide, requires_grad=True)
+    network.flow(network.squeeze(hr))[0][..., -1].sum().backward()
+    lr = torch.rand(1, 3, 1, wide, requires_grad=True)
+    network.restore(network.flow.inverse(lr))[..., -1].sum().backward()
+    for image, reach in ((hr, METHOD.margin), (lr, METHOD.margin // 4)):
+        seen = image.grad.abs().amax((0, 1, 2)).nonzero().min().item()
+        assert image.shape[-1] - 1 - seen <= reach
 
 
 def test_record():

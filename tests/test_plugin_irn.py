@@ -301,6 +301,20 @@ def test_records():
         assert parts == set(method.parameters)
 
 
+def test_margin_of_colour_covers_what_is_seen():
+    margin = METHODS["irn-color"].margin
+    rescaler = METHODS["irn-color"].build({"x1": narrow("irn-color", "x1")}, "cpu", {})
+    hr = torch.rand(1, 3, 2, margin + 40)
+    changed = hr.clone()
+    changed[..., 0] = 1 - changed[..., 0]
+    down = (rescaler.downscale(hr, 1) - rescaler.downscale(changed, 1)).abs().amax((0, 1, 2))
+    size = (2, margin + 40)
+    up = (rescaler.upscale(hr[:, :1], 1, size) - rescaler.upscale(changed[:, :1], 1, size)).abs().amax((0, 1, 2))
+    for difference in (down, up):
+        assert difference[0] > 0
+        assert difference[margin + 1 :].max() == 0
+
+
 def test_listing_imports_no_torch():
     code = (
         "import sys, rescale_bench_plugins.irn as p; list(p.rescale_bench_methods());sys.exit('torch' in sys.modules)"

@@ -51,7 +51,7 @@ def test_one_pair_has_no_interval():
 
 
 def test_different_images_and_infinite_values_are_refused():
-    with pytest.raises(UsageError, match="same images"):
+    with pytest.raises(UsageError, match="by one method alone: y, z"):
         statistics.paired_difference({"x": 1.0, "y": 1.0}, {"x": 1.0, "z": 1.0})
     with pytest.raises(UsageError, match="x is inf"):
         statistics.paired_difference({"x": math.inf}, {"x": 1.0})
@@ -96,7 +96,7 @@ def test_wilcoxon_equals_scipy():
 
 
 def test_holm_worked_example():
-    # 0.01·4, 0.02·3 and 0.03·2 tie at 0.06 by monotonicity, 0.04·1 is lifted to it.
+    # Sorted: 0.01·4 = 0.04, 0.02·3 = 0.06, 0.03·2 = 0.06, and 0.04·1 is lifted to 0.06.
     assert statistics.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
     assert statistics.holm([]) == []

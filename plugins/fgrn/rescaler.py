@@ -10,7 +10,7 @@ import torch
 from rescale_bench.errors import WeightsError
 from rescale_bench.interfaces import Rescaler, State, States, Value
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
-from rescale_bench.networks.loading import fresh_state, parameter_count
+from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
 from .network import LAYOUTS, FlowGuidedNetwork, load_network
 
@@ -53,5 +53,5 @@ def initial(part: str, seed: int) -> State:
     """Initialise a part; the same for the same seed."""
     if part not in LAYOUTS:
         raise WeightsError(f"fgrn: there is no part '{part}'; known: {', '.join(LAYOUTS)}")
-    state = fresh_state(partial(FlowGuidedNetwork, LAYOUTS[part]), seed)
-    return State(state.tensors, {**state.metadata, BOUNDED: "true"})
+    tensors = fresh_tensors(partial(FlowGuidedNetwork, LAYOUTS[part]), seed)
+    return State(tensors, {"seed": str(seed), BOUNDED: "true"})

@@ -10,7 +10,7 @@ import torch
 from rescale_bench.errors import WeightsError
 from rescale_bench.interfaces import Rescaler, State, States, Value
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
-from rescale_bench.networks.loading import fresh_state, parameter_count
+from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
 from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, load_network
 from .restore import RestoreNetwork, load_restore
@@ -106,7 +106,8 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
 def initial(method: str, part: str, seed: int) -> State:
     """Initialise a part as the paper does, in the published layout; the same for the same seed."""
     if part == RESTORE and method == "irn-jpeg":
-        return fresh_state(RestoreNetwork, seed)
+        return State(fresh_tensors(RestoreNetwork, seed), {"seed": str(seed)})
     if part not in LAYOUTS[method]:
         raise WeightsError(f"{method}: there is no part '{part}'; known: {', '.join(LAYOUTS[method])}")
-    return fresh_state(partial(InvertibleNetwork, LAYOUTS[method][part]), seed)
+    tensors = fresh_tensors(partial(InvertibleNetwork, LAYOUTS[method][part]), seed)
+    return State(tensors, {"seed": str(seed)})

@@ -9,7 +9,6 @@ __all__ = ["DEFAULT_METRICS", "MODULES", "bitrate_metrics", "prepare_metric_file
 
 MODULES: tuple[str, ...] = (
     "rescale_bench.metrics.fidelity",
-    "rescale_bench.metrics.similarity",
     "rescale_bench.metrics.bitrate",
     "rescale_bench.metrics.piqe",
     "rescale_bench.metrics.niqe",

@@ -21,10 +21,9 @@ VERSION = "rescale-bench/1"
 @hookimpl
 def rescale_bench_metrics() -> Iterable[Metric]:
     """Yield the fidelity metrics."""
-    ranges = "inf for equal images"
     yield Metric(
         name="psnr_y",
-        summary=f"PSNR of HR' on the protocol's Y, inside its border; {ranges}",
+        summary="PSNR of HR' on the protocol's Y, inside its border; inf for equal images",
         direction="up",
         judges="hr",
         version=VERSION,
@@ -42,7 +41,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
     )
     yield Metric(
         name="psnr_rgb",
-        summary=f"PSNR of HR' over R, G and B jointly, inside the border; {ranges}",
+        summary="PSNR of HR' over R, G and B jointly, inside the border; inf for equal images",
         direction="up",
         judges="hr",
         version=VERSION,
@@ -60,7 +59,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
     )
     yield Metric(
         name="psnr_lr",
-        summary=f"PSNR of the LR against the bicubic LR, on the protocol's Y; {ranges}",
+        summary="PSNR of the LR against the bicubic LR, on the protocol's Y; inf for equal images",
         direction="up",
         judges="lr",
         version=VERSION,

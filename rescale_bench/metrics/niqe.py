@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.errors import UndefinedValueError
 from rescale_bench.hookspecs import hookimpl
@@ -72,7 +73,7 @@ def blocks(size: tuple[int, int]) -> int:
 def niqe(image: torch.Tensor) -> float:
     """Score uint8 (3, h, w); lower is better.
 
-    Raises UndefinedValueError below two blocks, or where the image is so flat that no model can be fitted.
+    Raises UndefinedValueError below two blocks, or where fewer than two blocks have any texture.
     """
     import torch
 
@@ -82,11 +83,28 @@ def niqe(image: torch.Tensor) -> float:
         raise UndefinedValueError(
             f"NIQE needs {FEWEST} blocks of {BLOCK}×{BLOCK}; an LR of {image.shape[-1]}×{image.shape[-2]} has {count}"
         )
-    with torch.inference_mode():
+    with torch.inference_mode(), _usable_blocks():
         value = float(_model(str(NIQE_PRISTINE.location))(pyiqa_models.unit_range(image)))
     if not math.isfinite(value):
-        raise UndefinedValueError("NIQE: the LR is too flat to fit the image model")
+        raise UndefinedValueError("NIQE: the image model of this LR is not finite")
     return value
+
+
+def _usable_blocks() -> AbstractContextManager[Any]:
+    """Watch the covariance being taken, and raise UndefinedValueError where fewer than two blocks reach it.
+
+    pyiqa leaves out blocks without texture, and returns a number even for a single one.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.cov and args[0].shape[-1] < FEWEST:
+                raise UndefinedValueError(f"NIQE: fewer than {FEWEST} blocks of the LR have texture")
+            return func(*args, **(kwargs or {}))
+
+    return cast("AbstractContextManager[Any]", Watch())
 
 
 @functools.lru_cache(maxsize=2)

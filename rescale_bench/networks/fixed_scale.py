@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 
 from rescale_bench.errors import MethodError, NotNativeError
-from rescale_bench.interfaces import Rescaler
 from rescale_bench.networks.padding import crop, pad_to_multiple
 from rescale_bench.scales import exact, lr_size
 
@@ -90,6 +89,6 @@ class ScaleSwitch:
         raise NotNativeError(f"these networks serve scale {known}, not {exact(scale)}; use a -type3 variant")
 
 
-def serve(rescalers: Mapping[int, FixedScaleRescaler]) -> Rescaler:
+def serve(rescalers: Mapping[int, FixedScaleRescaler]) -> FixedScaleRescaler | ScaleSwitch:
     """Make one Rescaler out of those built for single scales."""
     return next(iter(rescalers.values())) if len(rescalers) == 1 else ScaleSwitch(rescalers)

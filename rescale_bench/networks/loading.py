@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 import torch
 
 from rescale_bench.errors import WeightsError
-from rescale_bench.interfaces import State
 
 SHOWN = 3
 """How many keys of each kind an error names."""
@@ -43,8 +42,8 @@ class _Initialised(Protocol):
     def state_dict(self) -> dict[str, torch.Tensor]: ...
 
 
-def fresh_state(build: Callable[[], _Initialised], seed: int) -> State:
-    """Build a module, let it `initialise` every tensor from a seed of its own, and return its state.
+def fresh_tensors(build: Callable[[], _Initialised], seed: int) -> dict[str, torch.Tensor]:
+    """Build a module, let it `initialise` every tensor from a seed of its own, and return its tensors.
 
     PyTorch's global generator is left alone.
     """
@@ -52,7 +51,7 @@ def fresh_state(build: Callable[[], _Initialised], seed: int) -> State:
         module = build()
     module.to_empty(device="cpu")
     module.initialise(torch.Generator().manual_seed(seed))
-    return State({key: tensor.detach() for key, tensor in module.state_dict().items()}, {"seed": str(seed)})
+    return {key: tensor.detach() for key, tensor in module.state_dict().items()}
 
 
 def differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, torch.Tensor]) -> str:

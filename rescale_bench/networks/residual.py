@@ -11,7 +11,7 @@ from torch import nn
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K in [0, 1] (Lim et al., EDSR, CVPRW 2017, published settings)."""
 
-STRIP_PIXELS = 1 << 16
+STRIP_PIXELS = 1 << 15
 """Pixels of a strip unless asked otherwise."""
 Module = TypeVar("Module", bound=nn.Module)
 Window = Callable[[torch.Tensor, slice], torch.Tensor]
@@ -64,7 +64,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, width, H, W) to the same shape."""
-        return torch.add(x, self.body(x), alpha=self.scale)
+        residual: torch.Tensor = self.body(x)
+        return (residual if self.scale == 1 else residual.mul_(self.scale)).add_(x)
 
     def refine(self, x: torch.Tensor) -> None:
         """Do the same in place, in strips of rows; not for autograd."""

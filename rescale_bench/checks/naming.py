@@ -1,0 +1,115 @@
+"""Which of our methods and metrics a published name means, and under which protocol, as far as known.
+
+The knowledge itself is data: `published_methods.csv` and `published_metrics.csv` beside this module. In the first,
+the first line that fits a published row counts; in the second, every line that fits gives a twin.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import ClassVar
+
+from rescale_bench.scales import exact, is_integer
+from rescale_bench.specs import label
+
+
+@dataclass(frozen=True)
+class MethodName:
+    """A published method at some scales and data sets ("*" fits any), and our spec for it.
+
+    scales: "*", "integer", "fractional", or one scale. protocol: ours, or "unstated".
+    """
+
+    source: str
+    table: str
+    method: str
+    scales: str
+    dataset: str
+    spec: str
+    protocol: str
+    note: str
+
+    def fits(self, source: str, table: str, method: str, scale: str, dataset: str) -> bool:
+        """Tell whether a published row is meant."""
+        plain = ((self.source, source), (self.table, table), (self.method, method), (self.dataset, dataset))
+        kind = "integer" if is_integer(exact(scale)) else "fractional"
+        return all(wanted in ("*", given) for wanted, given in plain) and self.scales in ("*", kind, scale)
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A published metric and a metric of ours; same: whether ours is meant to give the same number."""
+
+    source: str
+    metric: str
+    measured: str
+    same: bool
+    protocol: str
+    note: str
+
+    def fits(self, source: str, metric: str) -> bool:
+        """Tell whether a published row is meant."""
+        return self.source in ("*", source) and self.metric == metric
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a mean of a run is of, apart from images and seeds."""
+
+    method: str
+    options: str
+    weights: str
+    dataset: str
+    scale: str
+    codec: str
+    protocol: str
+    tile: str
+    dtype: str
+    metric: str
+    weights_sha256: str = ""
+
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "method", "options", "weights", "dataset", "scale", "codec", "protocol", "tile", "dtype", "metric",
+        "weights_sha256",
+    )  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """Name the method with its options and weights."""
+        return labelled(self.method, self.options, self.weights)
+
+
+def labelled(method: str, options: str, weights: str) -> str:
+    """Name a method: "bicubic", "irn:z=zero [published]", "irn [random: not publishable]"."""
+    name = label(method, options)
+    if "random" in weights.split("+"):
+        return f"{name} [{weights}: not publishable]"
+    return f"{name} [{weights}]" if weights else name
+
+
+def method_names() -> list[MethodName]:
+    """Read the table of methods."""
+    return [MethodName(**row) for row in _rows("published_methods.csv")]
+
+
+def metric_names() -> list[MetricName]:
+    """Read the table of metrics."""
+    return [
+        MetricName(row["source"], row["metric"], row["measured"], row["same"] == "yes", row["protocol"], row["note"])
+        for row in _rows("published_metrics.csv")
+    ]
+
+
+def method_name(
+    names: Sequence[MethodName], source: str, table: str, method: str, scale: str, dataset: str
+) -> MethodName | None:
+    """Find what a published row means; None for methods that we do not have."""
+    return next((name for name in names if name.fits(source, table, method, scale, dataset)), None)
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = resources.files("rescale_bench.checks").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

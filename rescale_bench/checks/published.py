@@ -1,0 +1,210 @@
+"""What the papers published, and how a run compares with it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
+from rescale_bench.errors import UsageError
+from rescale_bench.scales import parse_scale
+from rescale_bench.specs import label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("source", "table", "method", "scale", "dataset", "metric", "value", "parameters", "note")
+DATASETS = {"Set5": ("Set5", 5), "Set14": ("Set14", 14), "BSD100": ("BSD100", 100), "Urban100": ("Urban100", 100)} | {
+    "DIV2K": ("DIV2K-val", 100)
+}
+"""Published name → our name and the number of images that the published mean is over."""
+LOSSLESS = ("", "none", "png")
+"""Codecs of the loop under which the upscaler saw the LR that the papers' upscalers saw."""
+
+Twin = tuple[str, str, str, str]
+"""Method with options, data set without variant, scale, metric."""
+Mean = tuple[Measured, list[float]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of one paper, as it was printed. text: the number with its digits."""
+
+    source: str
+    table: str
+    method: str
+    scale: str
+    dataset: str
+    metric: str
+    text: str
+    parameters: str
+    note: str
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.text)
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals were printed."""
+        exponent = Decimal(self.text).as_tuple().exponent
+        return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A published number and its measured twin.
+
+    method: ours with options and weights (the paper's name where nothing was measured). dataset: ours with its
+    variant. metric: ours. measured: the mean over images, None where the run has no twin. protocol: measured under.
+    images: scored images of those the published mean is over, "5/5". reasons: why this is no reproduction of the
+    published number; empty where it is one. note: what is known of the published number.
+    """
+
+    published: Published
+    method: str
+    dataset: str
+    metric: str
+    measured: float | None = None
+    protocol: str = ""
+    images: str = ""
+    reasons: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Measured minus published."""
+        return None if self.measured is None else self.measured - self.published.value
+
+    @property
+    def reproduction(self) -> bool:
+        """Whether both numbers claim to be the same measurement."""
+        return self.measured is not None and not self.reasons
+
+
+def read_published(folder: Path) -> list[Published]:
+    """Read all *.csv of a folder, `results/published` in the repository.
+
+    Raises UsageError naming file and line for a missing folder, missing columns or a value that is no number.
+    """
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise UsageError(f"--published: there is no .csv file in {folder}")
+    return [row for file in files for row in _read(file)]
+
+
+def _read(file: Path) -> Iterator[Published]:
+    with file.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        missing = set(COLUMNS) - set(reader.fieldnames or ())
+        if missing:
+            raise UsageError(f"{file} lacks the columns {', '.join(sorted(missing))}")
+        for row in reader:
+            try:
+                float(row["value"])
+                scale = parse_scale(row["scale"])
+            except (TypeError, ValueError, UsageError):
+                raise UsageError(f"{file}, line {reader.line_num}: value or scale is not a number") from None
+            source, table, method, _, dataset, metric, text, *rest = ((row[name] or "").strip() for name in COLUMNS)
+            yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1])
+
+
+def compare(frame: pd.DataFrame, rows: Sequence[Published], all: bool = False) -> list[Comparison]:
+    """Pair published numbers with the means of a run, reproductions first.
+
+    frame: tidy rows. all: list also published numbers without a measured twin.
+    Each protocol, weights tag and data-set variant that was measured is paired on its own, and says how it differs.
+    """
+    measured = _measured(frame)
+    names, metrics = method_names(), metric_names()
+    found: list[Comparison] = []
+    for row in rows:
+        name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset)
+        pairs = list(_pairs(row, name, metrics, measured)) if name else []
+        if not pairs and all:
+            pairs = [Comparison(row, name.spec if name else row.method, row.dataset, row.metric)]
+        found.extend(pairs)
+    return sorted(found, key=_order)
+
+
+def _order(one: Comparison) -> tuple[bool, bool, str, str, Decimal, str]:
+    return (
+        one.measured is None, not one.reproduction, one.method, one.dataset, Decimal(one.published.scale), one.metric
+    )  # fmt: skip
+
+
+def _pairs(
+    row: Published, name: MethodName, metrics: Sequence[MetricName], measured: Mapping[Twin, list[Mean]]
+) -> Iterator[Comparison]:
+    dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
+    for metric in metrics:
+        if not metric.fits(row.source, row.metric):
+            continue
+        for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
+            variant = key.dataset.partition("@")[2]
+            scored = [value for value in values if math.isfinite(value)]
+            reasons = tuple(_reasons(key, variant, metric, metric.protocol or name.protocol, len(scored), count))
+            yield Comparison(
+                row, key.label, key.dataset, key.metric, fmean(scored) if scored else None, key.protocol,
+                f"{len(scored)}/{count}", reasons, "; ".join(filter(None, (row.note, name.note, metric.note))),
+            )  # fmt: skip
+
+
+def _reasons(key: Measured, variant: str, metric: MetricName, protocol: str, scored: int, count: int) -> Iterator[str]:
+    if not metric.same:
+        yield "not the same metric"
+    if protocol == "unstated":
+        yield "published protocol unstated"
+    elif key.protocol != protocol:
+        yield f"published under {protocol}"
+    if set(key.weights.split("+")) - {"", "published"}:
+        yield f"weights {key.weights}, not the published ones"
+    # AIDN's protocol crops to 12 by itself, so its numbers on @mod12 are the same measurement.
+    if variant and not (variant == "mod12" and key.protocol == "aidn"):
+        yield f"data-set variant {variant}"
+    if key.codec not in LOSSLESS:
+        yield f"LR through {key.codec}"
+    if scored != count:
+        yield f"{scored} of {count} images"
+
+
+def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
+    """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
+    ok = frame[frame["status"] == "ok"]
+    columns = {name: ok[name].tolist() if name in ok.columns else [""] * len(ok) for name in Measured.FIELDS}
+    found: dict[Measured, dict[str, list[float]]] = {}
+    for *fields, image, value in zip(*columns.values(), ok["image"].tolist(), ok["value"].tolist(), strict=True):
+        if not math.isnan(value):
+            found.setdefault(Measured(*map(_text, fields)), {}).setdefault(image, []).append(float(value))
+    twins: dict[Twin, list[Mean]] = {}
+    for key, images in found.items():
+        twin = (label(key.method, key.options), key.dataset.partition("@")[0], key.scale, key.metric)
+        twins.setdefault(twin, []).append((key, [fmean(values) for values in images.values()]))
+    return twins
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN stands for "empty" in CSV
+
+
+def merged(found: Iterable[Comparison]) -> list[tuple[Comparison, str]]:
+    """Join papers that print the same number for the same thing: the comparison and "AIDN Table 1; CAR Table 1"."""
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for one in found:
+        key = (
+            one.method, one.dataset, one.published.scale, one.metric, one.published.text, one.protocol, one.measured,
+            one.reasons, one.note,
+        )  # fmt: skip
+        groups.setdefault(key, []).append(one)
+    return [(members[0], "; ".join(dict.fromkeys(_source(one) for one in members))) for members in groups.values()]
+
+
+def _source(one: Comparison) -> str:
+    return f"{one.published.source} {one.published.table}"

@@ -1,0 +1,97 @@
+"""Footnotes: what a reader must know about the images behind the means of a section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rescale_bench.tables.layout import INCOMPLETE, NOT_NATIVE
+from rescale_bench.tables.scores import Score, State
+
+WORDS: dict[State, str] = {
+    "infinite": "infinite (identical to what it is compared with) and left out of the mean",
+    "undefined": "without a defined value and left out of the mean",
+}
+
+
+def footnotes(
+    scores: Sequence[Score], reference: str | None = None, compared: Sequence[str] = (), ranked: bool = True
+) -> tuple[str, ...]:
+    """Explain the signs of one section and count what its means leave out.
+
+    compared: metrics with a column of differences to the reference. ranked: best and second are marked.
+    """
+    notes: list[str] = []
+    if compared and reference:
+        notes.append(
+            f"Δ: mean difference to {reference} image by image ± half the paired 95 % t-interval, on identical images."
+        )
+        notes.extend(_fewer_pairs([score for score in scores if score.metric in compared], reference))
+    if any(not score.native for score in scores):
+        notes.append(f"{NOT_NATIVE} not native: a wrapper or a model of another scale serves this scale.")
+    if any(incomplete(score) for score in scores):
+        rank = " Such rows take no part in best and second." if ranked else ""
+        notes.append(
+            f"{INCOMPLETE} mean over fewer images than the others, which cannot be compared with theirs.{rank}"
+        )
+        notes.extend(_absent(scores))
+    for state in ("infinite", "undefined"):
+        notes.extend(_left_out(scores, state))
+    if any(not score.trained for score in scores):
+        notes.append("random: these weights were drawn, not trained; the row tests the harness and is not publishable.")
+    if any(score.ceiling for score in scores):
+        notes.append("ceiling: an upper bound that is no rescaler; it takes no part in best and second.")
+    return tuple(notes)
+
+
+def incomplete(score: Score) -> bool:
+    """Tell whether a mean is over other images than the ones that everybody was scored on."""
+    return score.finite.keys() != score.scorable and bool(score.scorable) and not _all_infinite(score)
+
+
+def _all_infinite(score: Score) -> bool:
+    return not score.finite and score.count("infinite") == len(score.scorable)
+
+
+def _fewer_pairs(scores: Iterable[Score], reference: str) -> list[str]:
+    fewer: dict[tuple[int, str, str], list[str]] = {}
+    for score in scores:
+        if score.difference is not None and score.difference.n < len(score.scorable):
+            fewer.setdefault((score.difference.n, score.metric, score.label), []).append(score.group.scale)
+    return [
+        f"Δ {metric} of {label} to {reference} over {n} images only at {_scales(scales)}."
+        for (n, metric, label), scales in fewer.items()
+    ]
+
+
+def _absent(scores: Iterable[Score]) -> list[str]:
+    counts: dict[tuple[str, str], list[str]] = {}
+    for score in scores:
+        failed, missing = score.count("failed"), score.missing
+        parts = [f"{n} {word}" for n, word in ((failed, "failed"), (missing, "not measured")) if n]
+        if parts:
+            counts.setdefault((score.label, f"{' and '.join(parts)} of {score.images} images"), []).append(
+                score.group.scale
+            )
+    return [f"{label}: {text} at {_scales(scales)}." for (label, text), scales in counts.items()]
+
+
+def _left_out(scores: Iterable[Score], state: State) -> list[str]:
+    """Count what stands outside the means, one line per metric and set of methods."""
+    at: dict[tuple[str, int, int, str], list[str]] = {}
+    everybody: dict[str, set[str]] = {}
+    for score in scores:
+        everybody.setdefault(score.metric, set()).add(score.label)
+        if score.count(state):
+            at.setdefault((score.metric, score.count(state), score.images, score.label), []).append(score.group.scale)
+    alike: dict[tuple[str, int, int, str], list[str]] = {}
+    for (metric, n, images, label), scales in at.items():
+        alike.setdefault((metric, n, images, _scales(scales)), []).append(label)
+    return [
+        f"{metric} at {scales}: {n} of {images} images {WORDS[state]}"
+        + (" for every method." if set(names) == everybody[metric] else f": {', '.join(names)}.")
+        for (metric, n, images, scales), names in alike.items()
+    ]
+
+
+def _scales(scales: Iterable[str]) -> str:
+    return ", ".join(f"×{scale}" for scale in dict.fromkeys(scales))

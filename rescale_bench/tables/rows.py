@@ -1,0 +1,125 @@
+"""The tidy rows of a run, made ready for averaging: defaults filled in, repeats dropped, methods labelled."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.specs import label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULTS: dict[str, Any] = {
+    "options": "", "weights": "", "weights_sha256": "", "codec": "", "protocol": "", "protocol_version": "",
+    "seed": 0, "tile": "", "dtype": "", "native": True, "metric_version": "", "direction": "none", "unit": "",
+    "decimals": 3, "pool": "mean", "repeatable": True, "ceiling": False,
+    "height": math.nan, "width": math.nan, "lr_height": math.nan, "lr_width": math.nan,
+}  # fmt: skip
+"""What stands in for a column that a hand-made table lacks."""
+CELL = (
+    "protocol", "protocol_version", "dataset", "codec", "scale", "method", "options", "weights", "weights_sha256",
+    "tile", "dtype", "image", "seed", "metric", "metric_version",
+)  # fmt: skip
+TEXTS = ("protocol", "protocol_version", "dataset", "codec", "scale", "method", "options", "weights", "image", "metric")
+FIRST = (
+    "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips_alex", "psnr_lr", "ssim_lr", "niqe_lr", "piqe_lr",
+    "bpp", "bpp_lr",
+)  # fmt: skip
+"""Metrics that are printed first, in this order; the others follow by name."""
+COSTS = ("params", "macs_", "seconds_", "peak_mb_")
+
+
+def method_label(method: str, options: str, weights: str) -> str:
+    """Name a row: "bicubic", "irn:z=zero [published]", "irn [random: not publishable]"."""
+    name = label(method, options)
+    if not publishable(weights):
+        return f"{name} [{weights}: not publishable]"
+    return f"{name} [{weights}]" if weights else name
+
+
+def publishable(weights: str) -> bool:
+    """Tell whether all networks behind a weights tag were trained (`random` ones were only drawn)."""
+    return "random" not in re.split(r"[^A-Za-z0-9]+", weights)
+
+
+def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill in missing columns, keep the latest of repeated cells, and add `label`.
+
+    A label is made longer only where two rows would share one: by the digest of the weights, the tile, the type.
+    Raises UsageError when there is no row.
+    """
+    if frame.empty:
+        raise UsageError("there is nothing to tabulate: the run holds no rows")
+    rows = frame.assign(**{name: value for name, value in DEFAULTS.items() if name not in frame.columns})
+    for name in (
+        *CELL,
+        "direction",
+        "unit",
+        "decimals",
+        "pool",
+        "repeatable",
+        "height",
+        "width",
+        "lr_height",
+        "lr_width",
+    ):
+        gaps = rows[name].isna()
+        if gaps.any():
+            rows[name] = rows[name].astype(object).where(~gaps, DEFAULTS.get(name, ""))
+    rows = rows.astype(dict.fromkeys(TEXTS, str))
+    rows = rows.drop_duplicates(list(CELL), keep="last")
+    rows["metric"] = _versioned(rows)
+    keys = zip(rows["method"], rows["options"], rows["weights"], strict=True)
+    names = {key: method_label(*key) for key in set(keys)}
+    rows["label"] = [names[key] for key in zip(rows["method"], rows["options"], rows["weights"], strict=True)]
+    for column in ("weights_sha256", "tile", "dtype"):
+        rows["label"] = _told_apart(rows, column)
+    return rows
+
+
+def _versioned(rows: pd.DataFrame) -> pd.Series[str]:
+    """Give two implementations of one metric two columns: they are not the same number."""
+    several = rows.groupby("metric")["metric_version"].transform("nunique") > 1
+    return rows["metric"].where(~several, rows["metric"] + " (" + rows["metric_version"].astype(str) + ")")
+
+
+def _told_apart(rows: pd.DataFrame, column: str) -> pd.Series[str]:
+    where = ["protocol", "protocol_version", "dataset", "codec", "scale", "label"]
+    texts = rows[column].astype(str)
+    clash = rows.assign(**{column: texts}).groupby(where)[column].transform("nunique") > 1
+    labels = set(rows.loc[clash, "label"])
+    short = texts.str[:8] if column == "weights_sha256" else texts.where(texts != "", "whole")
+    return rows["label"].where(~rows["label"].isin(labels), rows["label"] + " {" + short + "}")
+
+
+def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
+    """List the metrics to show: those wanted, in that order, or all in the usual order.
+
+    A wanted `piqe_lr` also finds `piqe_lr:channels=bgr`. Raises UnknownNameError for what the run lacks.
+    """
+    known = sorted(set(rows["metric"]), key=_order)
+    if wanted is None:
+        return known
+    found: list[str] = []
+    for name in wanted:
+        matches = [metric for metric in known if name in (metric, base_name(metric), metric.partition(" (")[0])]
+        if not matches:
+            raise UnknownNameError("metric of this run", name, known)
+        found.extend(metric for metric in matches if metric not in found)
+    return found
+
+
+def base_name(metric: str) -> str:
+    """Cut options and version off a metric's name: "piqe_lr:channels=bgr" is "piqe_lr"."""
+    return metric.partition(" (")[0].partition(":")[0]
+
+
+def _order(metric: str) -> tuple[int, int, str]:
+    base = base_name(metric)
+    if base in FIRST:
+        return 0, FIRST.index(base), metric
+    return (2 if base.startswith(COSTS) else 1), 0, metric

@@ -1,0 +1,221 @@
+"""Scores: what one method reached with one metric on one data set at one scale, from per-image values.
+
+Images are never pooled over data sets or scales; infinite and undefined values stand outside the mean and are
+counted; a method that lacks images keeps its mean but is not ranked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rescale_bench.statistics import Direction, PairedDifference, paired_difference
+from rescale_bench.tables.rows import publishable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["finite", "infinite", "undefined", "failed"]
+WORST: tuple[State, ...] = ("finite", "infinite", "undefined", "failed")
+"""Over the seeds of one image the worst state counts."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is never mixed: one protocol, data set, scale and codec."""
+
+    protocol: str
+    protocol_version: str
+    dataset: str
+    codec: str
+    scale: str
+
+    @property
+    def order(self) -> tuple[str, str, str, str, Decimal]:
+        """Sort by protocol, data set, codec, scale."""
+        return self.protocol, self.protocol_version, self.dataset, self.codec, Decimal(self.scale)
+
+
+GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
+READ = ("image", "value", "status", "weights", "native", "ceiling", "height", "width", "lr_height", "lr_width")
+
+
+@dataclass(frozen=True)
+class About:
+    """What the rows say of a metric."""
+
+    direction: Direction
+    unit: str
+    decimals: int
+    pool: str
+    repeatable: bool
+
+
+@dataclass
+class Score:
+    """One method, one metric, one group.
+
+    label: of the method. native: False where a wrapper serves the scale. trained: False for random weights.
+    ceiling: True for an upper bound that is no rescaler.
+    images: how many the group has. states: image → how its value came out; images without a row are absent.
+    finite: image → value (mean over seeds). pixels: image → pixels that weigh it, where the metric is pooled.
+    scorable: images on which some method has a value; set once the group is complete.
+    difference: to the reference method, on the images where both are finite.
+    """
+
+    group: Group
+    label: str
+    metric: str
+    about: About
+    native: bool
+    trained: bool
+    ceiling: bool
+    images: int
+    states: dict[str, State] = field(default_factory=dict)
+    finite: dict[str, float] = field(default_factory=dict)
+    pixels: dict[str, float] = field(default_factory=dict)
+    scorable: frozenset[str] = frozenset()
+    difference: PairedDifference | None = None
+
+    def count(self, state: State) -> int:
+        """Count the images in a state."""
+        return sum(1 for value in self.states.values() if value == state)
+
+    @property
+    def missing(self) -> int:
+        """Images of the group without a row."""
+        return self.images - len(self.states)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over finite images; infinite where all are; None without a value."""
+        if self.finite:
+            return fmean(self.finite.values())
+        return math.inf if self.count("infinite") else None
+
+    @property
+    def pooled(self) -> float | None:
+        """Σ value·pixels / Σ pixels, None where the metric is not pooled or sizes are unknown."""
+        if not self.finite or self.pixels.keys() != self.finite.keys():
+            return None
+        total = math.fsum(self.pixels.values())
+        return math.fsum(value * self.pixels[image] for image, value in self.finite.items()) / total
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the mean is over the same images as everybody's, of a trained method, and comparable at all."""
+        if self.about.direction == "none" or not self.about.repeatable or not self.trained or self.ceiling:
+            return False
+        same = self.finite.keys() == self.scorable
+        return same or (not self.finite and self.count("infinite") == len(self.scorable) > 0)
+
+
+def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
+    """Average prepared rows per group, method and metric, and compare with the reference method.
+
+    reference: a method ("bicubic"), with options and weights where they matter ("irn:z=zero [published]").
+    """
+    found = _collect(rows)
+    by_group: dict[tuple[Group, str], list[Score]] = {}
+    for score in found:
+        by_group.setdefault((score.group, score.metric), []).append(score)
+    for members in by_group.values():
+        scored = [score for score in members if score.trained and not score.ceiling] or members
+        scorable = frozenset(
+            image for score in scored for image, state in score.states.items() if state in ("finite", "infinite")
+        )
+        against = reference_of({score.label for score in members}, reference)
+        base = next((score for score in members if score.label == against), None)
+        for score in members:
+            score.scorable = scorable
+            if base is not None and base is not score:
+                score.difference = _difference(score, base)
+    return sorted(found, key=lambda score: (score.group.order, score.label, score.metric))
+
+
+def reference_of(labels: set[str], reference: str) -> str | None:
+    """Find the label that a reference method means: itself, or the only one of that method and options."""
+    if reference in labels:
+        return reference
+    matches = [name for name in labels if name.partition(" [")[0].partition(" {")[0] == reference]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _difference(score: Score, base: Score) -> PairedDifference | None:
+    shared = score.finite.keys() & base.finite.keys()
+    if not shared:
+        return None
+    mine, theirs = ({image: values[image] for image in shared} for values in (score.finite, base.finite))
+    return paired_difference(mine, theirs, score.about.direction)
+
+
+def _collect(rows: pd.DataFrame) -> list[Score]:
+    images = _images(rows)
+    abouts = _abouts(rows)
+    # Plain lists once, then positions per score: cutting a frame into thousands of small ones is slow.
+    columns = {name: rows[name].tolist() for name in READ}
+    found: list[Score] = []
+    for key, where in rows.groupby([*GROUP, "label", "metric"], sort=False).indices.items():
+        *names, label, metric = cast(tuple[str, ...], key)
+        group, first = Group(*names), int(where[0])
+        score = Score(
+            group, label, metric, abouts[metric], _true(columns["native"][first]),
+            publishable(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
+        )  # fmt: skip
+        _fill(score, columns, [int(index) for index in where])
+        found.append(score)
+    return found
+
+
+def _fill(score: Score, columns: Mapping[str, Sequence[Any]], where: Sequence[int]) -> None:
+    seen: dict[str, list[tuple[State, float]]] = {}
+    sides = ("height", "width") if score.about.pool == "hr-pixels" else ("lr_height", "lr_width")
+    for index in where:
+        image, value = columns["image"][index], columns["value"][index]
+        seen.setdefault(image, []).append((_state(value, columns["status"][index]), value))
+        pixels = float(columns[sides[0]][index]) * float(columns[sides[1]][index])
+        if score.about.pool != "mean" and math.isfinite(pixels):
+            score.pixels[image] = pixels
+    for image, values in seen.items():
+        _settle(score, image, values)
+
+
+def _settle(score: Score, image: str, seen: list[tuple[State, float]]) -> None:
+    state = max((one for one, _ in seen), key=WORST.index)
+    score.states[image] = state
+    if state == "finite":
+        score.finite[image] = fmean(value for _, value in seen)
+    else:
+        score.pixels.pop(image, None)
+
+
+def _images(rows: pd.DataFrame) -> dict[Group, int]:
+    counts = rows.groupby(list(GROUP), sort=False)["image"].nunique()
+    return {Group(*cast(tuple[str, ...], key)): int(n) for key, n in counts.items()}
+
+
+def _abouts(rows: pd.DataFrame) -> dict[str, About]:
+    columns = ["metric", "direction", "unit", "decimals", "pool", "repeatable"]
+    first = rows[columns].drop_duplicates("metric")
+    return {
+        row.metric: About(row.direction, row.unit, int(row.decimals), row.pool, _true(row.repeatable))
+        for row in cast(Iterator[Any], first.itertuples(index=False))
+    }
+
+
+def _state(value: float, status: str) -> State:
+    if status != "ok":
+        return "undefined" if status == "undefined" else "failed"
+    if math.isnan(value):
+        return "undefined"
+    return "infinite" if math.isinf(value) else "finite"
+
+
+def _true(value: Any, default: bool = True) -> bool:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return default
+    return str(value).lower() not in ("false", "0", "0.0", "")
