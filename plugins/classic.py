@@ -12,7 +12,9 @@ from rescale_bench.scales import NativeScales, lr_size
 if TYPE_CHECKING:
     import torch
 
-KERNELS = {
+    from rescale_bench.resize import Kernel
+
+KERNELS: dict[Kernel, str] = {
     "nearest": "nearest neighbour",
     "bilinear": "triangle kernel",
     "bicubic": "Keys' cubic, a = -0.5, the reference of the field",
@@ -31,7 +33,7 @@ class Resampler:
 
     parameter_count = 0
 
-    def __init__(self, kernel: str, antialias: bool) -> None:
+    def __init__(self, kernel: Kernel, antialias: bool) -> None:
         """Keep the kernel's name and whether it is stretched when shrinking."""
         self.kernel, self.antialias = kernel, antialias
 
@@ -49,7 +51,7 @@ class Resampler:
         return resize_levels(lr, scale=scale, size=size, kernel=self.kernel, antialias=self.antialias)
 
 
-def _build(kernel: str) -> Build:
+def _build(kernel: Kernel) -> Build:
     def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
         del states, device
         return Resampler(kernel, bool(options["antialias"]))

@@ -62,8 +62,9 @@ class Indirect:
         return imresize(image, scale=self.last_step(scale, model), size=size, antialias=self.antialias)
 
     def last_step(self, scale: float, model: Decimal) -> float | None:
-        """Return the scale of the bicubic step to size: by size alone, as the enlarging step went."""
+        """Return the scale of the bicubic step to size; None is by size alone, as the enlarging step went."""
         del scale, model
+        return None
 
 
 class TypeOne(Indirect):
@@ -131,11 +132,11 @@ def type3(name: str, find: Find) -> Method | None:
 
 
 def ceil(name: str, find: Find) -> Method | None:
-    """Wrap NAME-ceil: the model of ceil(s), a sibling's where the method itself has none (irn-ld at ×3)."""
+    """Wrap NAME-ceil by the model of the next integer, a sibling's where the method itself has none (irn-ld at ×3)."""
     inner = _inner(name, "-ceil", find)
     if inner is None:
         return None
-    owners = {model: inner for model in _integers(inner.scales)}
+    owners = dict.fromkeys(_integers(inner.scales), inner)
     for text, sibling in inner.siblings.items():
         owners.setdefault(Decimal(text), find(sibling))
     top = _unbroken_top(name, owners)

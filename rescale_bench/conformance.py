@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench import levels
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
-from rescale_bench.plugin_manager import Chosen, Registry
-from rescale_bench.protocols import with_switches
-from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.interfaces import Protocol
 from rescale_bench.method_weights import choose_weights, load_states
+from rescale_bench.plugin_manager import Chosen, Registry
+from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
 from rescale_bench.scales import lr_size, parse_scales
 from rescale_bench.specs import Spec, parse_spec
 
@@ -50,22 +54,47 @@ class Subject:
         files = choose_weights(self.chosen, scale, self.registry).files
         return self.method.build(load_states(files, self.registry, self.method.derived), "cpu", self.chosen.options)
 
-    def trip(self, hr: torch.Tensor, scale: Decimal, halves: Halves | None = None) -> str:
-        """Run one round trip and return a hash over LR file and restored image."""
-        protocol = self.registry.protocols["rgb8-whole"]
-        if self.method.lr_channels == 1:
-            protocol = with_switches(protocol, Spec(protocol.name))
+    @property
+    def protocol(self) -> Protocol:
+        """Measure whole images, so that odd sizes stay odd."""
+        return self.registry.protocols["rgb8-whole"]
+
+    @property
+    def loop(self) -> Loop:
+        """Use the codec that the method asks for."""
         name, _, option = (self.method.codec or "png").partition(":")
         codec = self.registry.choose_codec(Spec(name, (("", option),) if option else ()))
+        return Loop(codec.record, codec.options)
+
+    def trip(self, hr: torch.Tensor, scale: Decimal, halves: Halves | None = None) -> Trip:
+        """Run one round trip."""
         halves = halves or Halves(self.method, self.build(scale), self.build(scale))
-        reference = reference_lr(hr, protocol, scale)
-        sample = round_trip(halves, hr, scale, protocol, Loop(codec.record, codec.options), SEED, reference)
-        digest = hashlib.sha256(sample.file or sample.lr.numpy().tobytes())
-        digest.update(sample.sr.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        reference = reference_lr(hr, self.protocol, scale)
+        sample = round_trip(halves, hr, scale, self.protocol, self.loop, SEED, reference)
+        return Trip(sample.file, _hash(sample.sr))
+
+    def restore(self, file: bytes, scale: Decimal, size: tuple[int, int]) -> str:
+        """Run the upscaler alone on a file, in a process that may never have seen the image."""
+        sr = upscale_file(self.build(scale), self.method, self.loop, file, scale, size, SEED)
+        return _hash(levels.to_levels(sr, self.protocol.sr_rounding))
 
 
-def test_image(size: tuple[int, int]) -> torch.Tensor:
+@dataclass(frozen=True)
+class Trip:
+    """What a round trip left: the LR file (None for a ceiling) and a hash of the restored image."""
+
+    file: bytes | None
+    restored: str
+
+
+def _hash(image: torch.Tensor) -> str:
+    return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()
+
+
+Trips = dict[tuple[tuple[int, int], Decimal], Trip]
+
+
+def make_image(size: tuple[int, int]) -> torch.Tensor:
     """Make a repeatable picture with edges, gradients and texture; uint8 (3, H, W)."""
     import torch
 
@@ -97,15 +126,15 @@ def verify(
     """
     subject = Subject(spec, registry)
     served = native_scales(subject, scales)
-    hashes: dict[tuple[tuple[int, int], Decimal], str] = {}
+    trips: Trips = {}
     for size in sizes:
         for scale in served:
-            yield _caught(f"round trip {size[0]}×{size[1]} at ×{scale}", lambda s=size, f=scale: _sizes(subject, s, f, hashes))
-    if not hashes:
+            yield _caught(f"round trip {size[0]}×{size[1]} at ×{scale}", partial(_sizes, subject, size, scale, trips))
+    if not trips:
         return
-    yield _caught("same result twice, one instance", lambda: _twice(subject, hashes))
+    yield _caught("same result twice, one instance", lambda: _twice(subject, trips))
     if separate:
-        yield _caught("same result in another process and order (the seal)", lambda: _elsewhere(subject, hashes))
+        yield _caught("same result in another process and order (the seal)", lambda: _elsewhere(subject, trips))
     yield _caught("tiles equal the whole", lambda: _tiles(subject, served))
     yield _caught("clear error beyond the native scales", lambda: _beyond(subject, sizes[0]))
 
@@ -117,52 +146,62 @@ def _caught(check: str, call: Callable[[], str | None]) -> Finding:
         return Finding(check, "failed", str(error))
     except Exception as error:
         return Finding(check, "failed", f"{type(error).__name__}: {error}")
-    return Finding(check, "n/a" if detail is None else "ok", detail or "declared not to hold (margin None)")
+    return Finding(check, "n/a" if detail is None else "ok", detail or "the method declares that this does not apply")
 
 
-def _sizes(subject: Subject, size: tuple[int, int], scale: Decimal, hashes: dict[Any, str]) -> str:
-    hashes[size, scale] = subject.trip(test_image(size), scale)
+def _sizes(subject: Subject, size: tuple[int, int], scale: Decimal, trips: Trips) -> str:
+    trips[size, scale] = subject.trip(make_image(size), scale)
     low = "its own" if subject.method.ceiling else "×".join(map(str, lr_size(size, scale)))
     return f"LR {low}, 8 bit, finite, HR {size[0]}×{size[1]} back"
 
 
-def _twice(subject: Subject, hashes: dict[Any, str]) -> str:
-    (size, scale), first = next(iter(hashes.items()))
+def _twice(subject: Subject, trips: Trips) -> str:
+    (size, scale), first = next(iter(trips.items()))
     halves = Halves(subject.method, subject.build(scale), subject.build(scale))
     for attempt in (1, 2):
-        if subject.trip(test_image(size), scale, halves) != first:
+        if subject.trip(make_image(size), scale, halves) != first:
             raise MethodError(f"{subject.spec}: result {attempt} at ×{scale} differs from the first one")
     return "bit-identical"
 
 
-def _elsewhere(subject: Subject, hashes: dict[Any, str]) -> str:
-    """Run the cells in reverse order in a fresh interpreter; a half that remembers anything shows here."""
-    asked = [f"{size[0]}x{size[1]}@{scale}" for size, scale in reversed(hashes)]
+def _elsewhere(subject: Subject, trips: Trips) -> str | None:
+    """Give the LR files to a fresh interpreter that never sees the images, in reverse order.
+
+    Whatever the downscaler left behind outside the file (an attribute, a global) is missing there.
+    """
     import torch
 
-    code = (
-        "import sys, torch; from rescale_bench.conformance import replay; "
-        f"torch.set_num_threads({torch.get_num_threads()}); "
-        "replay(sys.argv[1], sys.argv[2].split(';'), [f for f in sys.argv[3].split(';') if f])"
-    )
-    command = [sys.executable, "-c", code, subject.spec, ";".join(asked), ";".join(subject.registry.files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = [(size, scale, trip) for (size, scale), trip in reversed(trips.items()) if trip.file is not None]
+    if not files:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (size, scale, trip) in enumerate(files):
+            (Path(folder) / f"{index}_{size[0]}_{size[1]}_{scale}").write_bytes(trip.file or b"")
+        code = (
+            f"import sys, torch; torch.set_num_threads({torch.get_num_threads()}); "
+            "from rescale_bench.conformance import replay; replay(*sys.argv[1:])"
+        )
+        command = [sys.executable, "-c", code, subject.spec, folder, *subject.registry.files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise MethodError(f"{subject.spec}: the other process failed: {done.stderr.strip().splitlines()[-1]}")
-    if done.stdout.split() != list(reversed(hashes.values())):
-        raise MethodError(f"{subject.spec}: another process or order gives another result")
-    return f"{len(asked)} cells bit-identical"
+    for found, (size, scale, trip) in zip(done.stdout.split(), files, strict=True):
+        if found != trip.restored:
+            raise MethodError(
+                f"{subject.spec}: restored from its file alone, {size[0]}×{size[1]} at ×{scale} comes out differently: "
+                "something besides the LR file reached the upscaler, or a result depends on earlier ones"
+            )
+    return f"{len(files)} files restored bit-identically"
 
 
-def replay(spec: str, asked: Sequence[str], files: Sequence[str]) -> None:
-    """Print the hashes of cells such as "45x62@2" (run by another process)."""
+def replay(spec: str, folder: str, *files: str) -> None:
+    """Restore every LR file of a folder, in the order of their numbers, and print the trips (another process does)."""
     from rescale_bench.plugin_manager import load_registry
 
     subject = Subject(spec, load_registry(files))
-    for text in asked:
-        size, _, scale = text.partition("@")
-        height, _, width = size.partition("x")
-        print(subject.trip(test_image((int(height), int(width))), Decimal(scale)))
+    for path in sorted(Path(folder).iterdir(), key=lambda path: int(path.name.partition("_")[0])):
+        _, height, width, scale = path.name.split("_")
+        print(subject.restore(path.read_bytes(), Decimal(scale), (int(height), int(width))))
 
 
 def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
@@ -176,7 +215,7 @@ def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
     scale = whole_scales[0]
     factor, margin, core = int(scale), method.margin, 16
     side = (2 * margin + core) + 32 - (2 * margin + core) % 16
-    hr = prepare_hr(test_image((side * factor, side * factor)).permute(1, 2, 0).numpy(), False,
+    hr = prepare_hr(make_image((side * factor, side * factor)).permute(1, 2, 0).numpy(), False,
                     subject.registry.protocols["rgb8"], scale)  # fmt: skip
     image = hr[None].to(torch.float32) / 255
     rescaler = subject.build(scale)
@@ -201,11 +240,13 @@ def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
 
 def _beyond(subject: Subject, size: tuple[int, int]) -> str:
     """Ask for a scale that is not served, of the harness and of the method itself."""
-    scale = next(s for s in (Decimal("4.5"), Decimal("1.25"), Decimal("63.9"), Decimal(1)) if s not in subject.method.scales)
+    scale = next(
+        s for s in (Decimal("4.5"), Decimal("1.25"), Decimal("63.9"), Decimal(1)) if s not in subject.method.scales
+    )
     near = native_scales(subject)[0]
     halves = Halves(subject.method, subject.build(near), subject.build(near))
     try:
-        subject.trip(test_image(size), scale, halves)
+        subject.trip(make_image(size), scale, halves)
     except NotNativeError as error:
         return str(error)
     raise MethodError(f"{subject.spec} took scale {scale}, which it does not declare")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol as Interface
+from typing import TYPE_CHECKING, Any, Literal
+from typing import Protocol as Interface
 
 from rescale_bench.errors import UsageError
 from rescale_bench.scales import NativeScales
@@ -356,4 +357,3 @@ class Metric:
     needs: frozenset[str] = frozenset()
     pool: Literal["mean", "hr-pixels", "lr-pixels"] = "mean"
     minimum: int = 1
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rescale_bench.resize import imresize
+from rescale_bench.resize import Kernel, imresize
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def resize_levels(
     image: torch.Tensor,
     scale: float | None = None,
     size: tuple[int, int] | None = None,
-    kernel: str = "bicubic",
+    kernel: Kernel = "bicubic",
     antialias: bool = True,
 ) -> torch.Tensor:
     """Resample an image in [0, 1] by MATLAB's rule in float64, taking values next to a level k/255 as that level.

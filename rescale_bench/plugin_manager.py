@@ -8,11 +8,11 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pluggy
 
@@ -215,13 +215,14 @@ def _collect(manager: pluggy.PluginManager, files: tuple[str, ...]) -> Registry:
         found["metrics"][metric.name] = metric
     rules = tuple(sorted(found["method_rules"].values(), key=lambda rule: -rule.priority))
     maps = {kind: MappingProxyType(dict(sorted(found[kind].items()))) for kind in KINDS if kind != "method_rules"}
-    return Registry(rules=rules, origins=MappingProxyType(origins), files=files, **maps)  # type: ignore[arg-type]
+    return Registry(rules=rules, origins=MappingProxyType(origins), files=files, **maps)
 
 
 def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type) -> list[Any]:
-    name = implementation.plugin_name
+    function = cast(Callable[[], Iterable[Any] | None], implementation.function)
+    name: str = implementation.plugin_name
     try:
-        records = list(implementation.function() or ())
+        records = list(function() or ())
     except RescaleBenchError:
         raise
     except Exception as error:
@@ -236,9 +237,7 @@ def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type) -> l
     return records
 
 
-def _claim(
-    known: Mapping[str, Any], origins: dict[tuple[str, str], str], kind: str, name: str, plugin: str
-) -> None:
+def _claim(known: Mapping[str, Any], origins: dict[tuple[str, str], str], kind: str, name: str, plugin: str) -> None:
     if kind != "method_rules" and not NAME.fullmatch(name):
         raise PluginError(f"plugin '{plugin}': '{name}' is not a name (letters, digits, '_', '.', '@', '-')")
     if name in known:

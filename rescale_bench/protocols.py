@@ -101,12 +101,11 @@ def with_switches(protocol: Protocol, spec: Spec) -> Protocol:
             raise UsageError(f"--protocol: {key}={text}; choose from {', '.join(allowed)}")
         if not allowed and not (text.isdigit() or text in ("scale", "none")):
             raise UsageError(f"--protocol: {key}={text}; give scale, none or a number of pixels")
-        if not allowed and text == "none" and key != "mod_crop":
-            text = "0"
         if key == "mod_crop" and text == "0":
             raise UsageError("--protocol: mod_crop=0; give scale, none or a number above 0")
-        if getattr(protocol, key) != text:
-            changes[key] = text
+        value = "0" if not allowed and text == "none" and key != "mod_crop" else text
+        if getattr(protocol, key) != value:
+            changes[key] = value
     suffix = ",".join(f"{key}={value}" for key, value in sorted(changes.items()))
     name = f"{protocol.name}:{suffix}" if suffix else protocol.name
     return dataclasses.replace(protocol, name=name, **changes)  # type: ignore[arg-type]  # checked above

@@ -117,6 +117,19 @@ def round_trip(
     )
 
 
+def upscale_file(
+    up: Rescaler, method: Method, loop: Loop, file: bytes, scale: Decimal, size: tuple[int, int], seed: int
+) -> torch.Tensor:
+    """Restore an image from its LR file alone, as round_trip does; returns (3, H, W) in [0, 1].
+
+    seed: the one that round_trip was given.
+    """
+    received = _received(loop.codec.decode(file)).to("cpu")
+    halves = Halves(method, up, up)
+    run = _half(halves, "upscale", lambda: up.upscale(received, float(scale), size), seed + 1)
+    return _checked(run.result, method, "upscale", (3, *size))
+
+
 def cell_seed(seed: int, *identity: str) -> int:
     """Derive the seed of a cell from the run's seed and what identifies the cell; 32 bits."""
     text = "\n".join((str(seed), *identity))
@@ -182,8 +195,15 @@ def _through_file(
     sent = levels.to_levels(lr, "round")
     pixels = sent.permute(1, 2, 0).contiguous().numpy()
     file, decoded = encode_decode(loop.codec, pixels, loop.options)
-    received = torch.from_numpy(decoded.copy()).permute(2, 0, 1).contiguous().to(torch.float32).div_(255)
-    return sent, file, received[None]
+    return sent, file, _received(decoded)
+
+
+def _received(decoded: np.ndarray) -> torch.Tensor:
+    """Turn decoded pixels, uint8 (h, w, C), into what the upscaler gets, (1, C, h, w) in [0, 1]."""
+    import torch
+
+    pixels = torch.from_numpy(decoded.copy()).permute(2, 0, 1).contiguous()
+    return pixels.to(torch.float32).div_(255)[None]
 
 
 def _scored_lr(lr: torch.Tensor, received: torch.Tensor, protocol: Protocol) -> torch.Tensor:

@@ -89,6 +89,19 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def publishable(weights: str) -> bool:
+    """Tell whether all networks behind a weights tag were trained (`random` ones were only drawn)."""
+    return "random" not in weights.split("+")
+
+
+def method_label(name: str, options: str, weights: str) -> str:
+    """Name a row: "bicubic", "irn:z=zero [published]", "irn [random: not publishable]"."""
+    text = label(name, options)
+    if not publishable(weights):
+        return f"{text} [{weights}: not publishable]"
+    return f"{text} [{weights}]" if weights else text
+
+
 def label(name: str, options: str) -> str:
-    """Join a name and canonical options: label("irn", "z=zero") is "irn:z=zero"."""
+    """Join a name and canonical options, as in "irn:z=zero"."""
     return f"{name}:{options}" if options else name

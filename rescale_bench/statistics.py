@@ -58,9 +58,7 @@ def differences(a: Mapping[str, float], b: Mapping[str, float]) -> list[float]:
     """
     if a.keys() != b.keys():
         apart = sorted(a.keys() ^ b.keys())
-        raise UsageError(
-            f"paired difference: the two methods were not scored on the same images ({', '.join(apart[:3])})"
-        )
+        raise UsageError(f"paired difference: images scored by one method alone: {', '.join(apart[:3])}")
     if not a:
         raise UndefinedValueError("paired difference: no image was scored by both methods")
     for values in (a, b):

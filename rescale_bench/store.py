@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 SCHEMA = 1
 IDENTITY = (
     "cell", "method", "options", "weights", "weights_sha256", "dataset", "image", "image_sha256", "scale", "codec",
-    "protocol", "protocol_version", "seed", "tile", "dtype", "native",
+    "protocol", "protocol_version", "seed", "tile", "dtype", "native", "ceiling",
 )  # fmt: skip
 MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width")
 METRIC = ("direction", "unit", "decimals", "pool", "repeatable")
 COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *METRIC, "value", "status", "error", *MEASURED)
+TEXTS = ("scale", "image", "method", "options", "error", "weights", "weights_sha256", "image_sha256", "codec", "tile")
 ORDER = ("protocol", "dataset", "image", "scale_number", "codec", "method", "options", "weights", "seed", "metric")
 
 
@@ -44,7 +45,9 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder / "lock")
         except OSError as error:
-            raise StoreError(f"cannot write to the output folder {folder}: {_reason(error)}; choose another with -o") from None
+            raise StoreError(
+                f"cannot write to the output folder {folder}: {_reason(error)}; choose another -o"
+            ) from None
         try:
             self.cells = self._read()
             self._journal = (folder / "journal.jsonl").open("a", encoding="utf-8")
@@ -77,13 +80,15 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"cannot write {self.folder / 'journal.jsonl'}: {_reason(error)}; "
-                "what was measured before is kept: make room and run the same command again"
+                "what was measured before is kept: make room and run once more"
             ) from None
         _merge(self.cells, _revived(line))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write run.json or env.json atomically. Raises StoreError."""
-        self._replace(name, lambda path: path.write_text(json.dumps(_plain(content), indent=2) + "\n", encoding="utf-8"))
+        self._replace(
+            name, lambda path: path.write_text(json.dumps(_plain(content), indent=2) + "\n", encoding="utf-8")
+        )
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read run.json or env.json; empty when absent or damaged (they are written anew by every run)."""
@@ -127,7 +132,7 @@ def _lock(path: Path) -> TextIO:
         handle.seek(0)
         holder = handle.read().strip() or "unknown"
         handle.close()
-        raise StoreError(f"another run (process {holder}) writes to {path.parent}; wait for it or choose another -o") from None
+        raise StoreError(f"another run (process {holder}) writes to {path.parent}; wait or choose another -o") from None
     handle.truncate(0)
     handle.write(str(os.getpid()))
     handle.flush()
@@ -196,7 +201,7 @@ def read_table(folder: Path) -> pd.DataFrame:
                 raise StoreError(f"{folder} holds no run (no journal.jsonl in it)")
             return tidy(read_journal(journal), read_json(folder / "run.json").get("metrics", {}))
         if folder.suffix == ".csv" or folder.name.endswith(".csv.gz"):
-            text = dict.fromkeys(("scale", "image", "method", "options", "error", "weights"), str)
+            text = dict.fromkeys(TEXTS, str)
             table = pd.read_csv(folder, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
         else:
             table = pd.read_parquet(folder)

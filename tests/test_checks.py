@@ -15,7 +15,7 @@ from rescale_bench.errors import UnknownNameError, UsageError
 def row(value=30.0, **changes):
     base = {
         "method": "bicubic", "options": "", "weights": "", "weights_sha256": "", "dataset": "Set5", "image": "baby",
-        "image_sha256": "00", "scale": "2", "codec": "png", "protocol": "rgb8", "protocol_version": 1, "seed": 0,
+        "image_sha256": "ab", "scale": "2", "codec": "png", "protocol": "rgb8", "protocol_version": 1, "seed": 0,
         "tile": "", "dtype": "float32", "metric": "psnr_y", "metric_version": "own/1", "direction": "up",
         "repeatable": True, "value": value, "status": "ok", "error": "",
     }  # fmt: skip

@@ -16,7 +16,8 @@ KILLS = 10
 
 def start(folder, images, *more):
     command = [sys.executable, "-m", "rescale_bench", "run", "-m", "nearest,bicubic,lanczos3", "-s", "1.3,2,3",
-               "--metrics", "psnr_y,ssim_y,bpp_png", "-d", str(images), "-o", str(folder), "--threads", "1", "-q", *more]  # fmt: skip
+               "--metrics", "psnr_y,ssim_y,bpp_png", "-d", str(images), "-o", str(folder),
+               "--threads", "1", "-q", *more]  # fmt: skip
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

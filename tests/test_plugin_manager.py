@@ -7,7 +7,7 @@ from rescale_bench.errors import PluginError, UnknownNameError, UsageError
 from rescale_bench.plugin_manager import load_registry
 from rescale_bench.specs import parse_spec
 
-TOY = '''
+TOY = """
 from rescale_bench.hookspecs import hookimpl
 from rescale_bench.interfaces import Method
 from rescale_bench.scales import NativeScales
@@ -15,7 +15,7 @@ from rescale_bench.scales import NativeScales
 @hookimpl
 def rescale_bench_methods():
     yield Method(name="{name}", summary="toy", citation="none", scales=NativeScales.of(2), build=lambda *a: None)
-'''
+"""
 
 
 @pytest.fixture(scope="module")

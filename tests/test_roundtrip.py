@@ -3,8 +3,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-import toys
 import torch
+import toys
 
 from rescale_bench.errors import MethodError, NotNativeError
 from rescale_bench.interfaces import Protocol

@@ -50,9 +50,10 @@ def test_the_published_float_rule_differs_where_the_spec_says():
 @given(st.text(max_size=12))
 def test_parsing_never_crashes(text):
     try:
-        assert all(1 <= scale <= 64 for scale in parse_scales(text))
-    except UsageError as error:
-        assert "--scales" in str(error)
+        found = parse_scales(text)
+    except UsageError:
+        return
+    assert all(1 <= scale <= 64 for scale in found)
 
 
 def test_native_scales_print_and_combine():

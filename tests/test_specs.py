@@ -16,7 +16,11 @@ def test_options_belong_to_the_name_before_them():
         Spec("irn", (("z", "zero"), ("weights", "published"))),
         Spec("aidn"),
     ]
-    assert [spec.name for spec in parse_list("png,jpeg:90,subsampling=444,webp:80", "--codecs")] == ["png", "jpeg", "webp"]
+    assert [spec.name for spec in parse_list("png,jpeg:90,subsampling=444,webp:80", "--codecs")] == [
+        "png",
+        "jpeg",
+        "webp",
+    ]
 
 
 def test_an_option_text_may_hold_a_colon():

@@ -78,7 +78,10 @@ def test_metrics_of_one_cell_add_up_and_failures_do_not_wipe(tmp_path):
         store.append(line("a", value=30.0))
         store.append(line("a", value=0.9, metric="ssim_y"))
         store.append(line("a", status="failed"))
-        assert {name: entry["value"] for name, entry in store.cells["a"]["values"].items()} == {"psnr_y": 30.0, "ssim_y": 0.9}
+        assert {name: entry["value"] for name, entry in store.cells["a"]["values"].items()} == {
+            "psnr_y": 30.0,
+            "ssim_y": 0.9,
+        }
     with Store(tmp_path) as store:
         assert store.cells["a"]["status"] == "ok"
 
@@ -104,5 +107,5 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot write to the output folder .*choose another with -o"):
+    with pytest.raises(StoreError, match=r"cannot write to the output folder .*choose another -o"):
         Store(tmp_path / "file" / "run")

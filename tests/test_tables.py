@@ -13,9 +13,10 @@ import pytest
 from scipy import stats
 
 from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.specs import method_label
 from rescale_bench.tables import leaderboard, leaderboard_page, render, sweep_matrix, write_leaderboard
 from rescale_bench.tables.layout import number
-from rescale_bench.tables.rows import choose_metrics, method_label, prepare
+from rescale_bench.tables.rows import choose_metrics, prepare
 
 METRICS = {
     "psnr_y": {"direction": "up", "unit": "dB", "decimals": 3},

@@ -40,6 +40,4 @@ def rescale_bench_methods() -> Iterable[Method]:
         parts=_parts,
         shipped=Path(__file__).parent / "weights",
         parameters={"x2": 1_330_949, "x4": 3_350_687},
-        # ×4, in LR pixels: 37 for either trunk (1 + 17·2 + 1 + 1) and 40 for the flow (4 cells of two dense blocks).
-        margin=4 * (37 + 40),
     )

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import ClassVar
 
 from rescale_bench.scales import exact, is_integer
-from rescale_bench.specs import label
+from rescale_bench.specs import method_label
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,7 @@ class Measured:
     @property
     def label(self) -> str:
         """Name the method with its options and weights."""
-        return labelled(self.method, self.options, self.weights)
-
-
-def labelled(method: str, options: str, weights: str) -> str:
-    """Name a method: "bicubic", "irn:z=zero [published]", "irn [random: not publishable]"."""
-    name = label(method, options)
-    if "random" in weights.split("+"):
-        return f"{name} [{weights}: not publishable]"
-    return f"{name} [{weights}]" if weights else name
+        return method_label(self.method, self.options, self.weights)
 
 
 def method_names() -> list[MethodName]:

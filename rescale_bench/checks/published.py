@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
-from rescale_bench.errors import UsageError
+from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.scales import parse_scale
 from rescale_bench.specs import label
 
@@ -89,6 +90,17 @@ class Comparison:
         return self.measured is not None and not self.reasons
 
 
+def shipped_tables() -> Path:
+    """Find the transcribed tables that ship: `results/published`, installed as a package of data.
+
+    Raises UnavailableError where the installation lacks it.
+    """
+    spec = importlib.util.find_spec("rescale_bench_published")
+    if spec is None or not spec.submodule_search_locations:
+        raise UnavailableError("the transcribed tables are not installed; name their folder with --tables")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
 def read_published(folder: Path) -> list[Published]:
     """Read all *.csv of a folder, `results/published` in the repository.
 
@@ -96,7 +108,7 @@ def read_published(folder: Path) -> list[Published]:
     """
     files = sorted(folder.glob("*.csv"))
     if not files:
-        raise UsageError(f"--published: there is no .csv file in {folder}")
+        raise UsageError(f"--tables: there is no .csv file in {folder}")
     return [row for file in files for row in _read(file)]
 
 

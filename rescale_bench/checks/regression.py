@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rescale_bench.checks.naming import labelled
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
+from rescale_bench.specs import method_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ class Comparison:
     @property
     def method(self) -> str:
         """Name the method with its options and weights."""
-        return labelled(self.row["method"], self.row["options"], self.row["weights"])
+        return method_label(self.row["method"], self.row["options"], self.row["weights"])
 
     @property
     def group(self) -> str:

@@ -8,18 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_run, say, write_text
+from rescale_bench.cli.common import add_input, read_run, write_text
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("check", help="compare a run with a stored one, cell by cell; exit 3 on regression")
     add_input(parser)
-    parser.add_argument("--baseline", required=True, metavar="RUN", help="run folder or tidy file to compare with")
+    parser.add_argument(
+        "--baseline",
+        required=True,
+        metavar="RUN",
+        help="run folder or tidy file; measure all its images",
+    )
     parser.add_argument("--tolerance", default="", metavar="LIST", help="psnr_y=0.01,ssim_y=0.0001 (else per metric)")
     parser.add_argument("--worst", type=int, default=10, metavar="N", help="how many of the worst cells to print")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
-    parser.add_argument("--github", action="store_true", default=None, help="print annotations (default inside Actions)")
+    parser.add_argument(
+        "--github", action="store_true", default=None, help="print annotations (default inside Actions)"
+    )
     parser.set_defaults(call=call)
 
 
@@ -32,9 +39,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     tolerances = checks.parse_tolerances(known.tolerance)
     _, current = read_run(known.input)
     result = checks.check(current, read_table(Path(known.baseline)), tolerances)
-    print(checks.summary(result, worst=known.worst))
+    print(checks.report(result, known.worst))
     if known.junit:
         write_text(Path(known.junit), checks.junit(result), "--junit")
     if known.github or (known.github is None and os.environ.get("GITHUB_ACTIONS") == "true"):
-        say(checks.github(result))
-    return int(result.exit_code)
+        # Annotations are commands to the runner, which reads them from stdout.
+        print(checks.github_annotations(result))
+    return result.exit_status

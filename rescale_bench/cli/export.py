@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_input, read_run, say, write_text
-from rescale_bench.cli.table import add_view
+from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
@@ -43,13 +43,10 @@ def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace
 
     if path.suffix not in ENDINGS:
         raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
-    metrics = [name.strip() for name in known.metrics.split(",")] if known.metrics else None
-    board = leaderboard(frame, reference=known.reference, metrics=metrics)
+    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
     commands = read_json(folder / "run.json").get("history", []) if folder.is_dir() else []
-    if path.suffix == ".md":
-        text = leaderboard_page(board, "\n".join(commands))
-    else:
-        text = render(board, ENDINGS[path.suffix])
+    markdown = path.suffix == ".md"
+    text = leaderboard_page(board, "\n".join(commands)) if markdown else render(board, ENDINGS[path.suffix])
     write_text(path, text.rstrip("\n") + "\n", "--leaderboard")
     say(f"wrote {path}")
 

@@ -26,7 +26,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench import checks
 
     _, frame = read_run(known.input)
-    tables = checks.read_published(Path(known.tables) if known.tables else None)
-    rows = checks.compare_published(frame, tables, everything=known.all)
+    tables = checks.read_published(Path(known.tables) if known.tables else checks.shipped_tables())
+    rows = checks.compare(frame, tables, all=known.all)
     print(checks.render_published(rows, known.format))
     return 0 if any(row.measured is not None for row in rows) else 4

@@ -20,11 +20,15 @@ def add(verbs: Any) -> None:
     parser.add_argument("-s", "--scales", help="2,3,4 or 1.1:4.0 (step 0.1) or 1.5:2.5:0.25 (default: 2,3,4)")
     parser.add_argument("--protocol", help="how to measure (default: rgb8; see `list protocols`)")
     parser.add_argument("--metrics", help="what to measure (see `list metrics`)")
-    parser.add_argument("--codecs", help="files in the loop: png,jpeg:90,webp:80 (default: each method's own, mostly png)")
+    parser.add_argument(
+        "--codecs", help="files in the loop: png,jpeg:90,webp:80 (default: each method's own, mostly png)"
+    )
     parser.add_argument("-c", "--config", metavar="FILE", help="YAML with the same keys; flags win over it")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where results go (default: runs/PROTOCOL)")
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--threads", type=int, metavar="N", help="torch threads of each process (default: cores / jobs)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="torch threads of each process (default: cores / jobs)"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: cpu)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each data set")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws (default: 0)")
@@ -95,12 +99,11 @@ def _dry_run(request: Any, plugins: Any) -> int:
     would = dry_run(request, plugins)
     for note in would.notes:
         say(f"note: {note}")
-    rows = [
+    rows: list[tuple[str, int, int, int, str]] = [
         (name, asked, asked - missing, missing, "unknown" if seconds is None else f"{seconds:.0f} s")
         for name, asked, missing, seconds in would.rows
     ]
-    total = [sum(row[i] for row in rows) for i in (1, 2, 3)]
-    rows.append(("all", *total, ""))
+    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows), sum(row[3] for row in rows), ""))
     print(tabulate(rows, headers=("method", "cells", "stored", "missing", "estimate")))
     print(f"would write to {json.dumps(str(would.folder))[1:-1]}")
     return 0

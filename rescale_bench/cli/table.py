@@ -23,7 +23,18 @@ def add(verbs: Any) -> None:
 def add_view(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what a leaderboard shows."""
     parser.add_argument("--metrics", help="only these, in this order")
-    parser.add_argument("--reference", default="bicubic", help="method that differences are taken to (default: bicubic)")
+    parser.add_argument(
+        "--reference", default="bicubic", help="method that differences are taken to (default: bicubic)"
+    )
+
+
+def metric_names(text: str | None) -> list[str] | None:
+    """Split --metrics; options belong to the name before them (`bpp_jpeg:quality=90,subsampling=444`)."""
+    from rescale_bench.specs import label, parse_list
+
+    if not text:
+        return None
+    return [label(s.name, ",".join(f"{k}={v}" if k else v for k, v in s.given)) for s in parse_list(text, "--metrics")]
 
 
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
@@ -32,6 +43,6 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.tables import leaderboard, render
 
     _, frame = read_run(known.input)
-    metrics = [name.strip() for name in known.metrics.split(",")] if known.metrics else None
-    print(render(leaderboard(frame, reference=known.reference, metrics=metrics), known.format))
+    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
+    print(render(board, known.format))
     return 0

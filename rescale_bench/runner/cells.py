@@ -13,9 +13,9 @@ from typing import Any
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.interfaces import ImageFile, Protocol
+from rescale_bench.method_weights import ChosenWeights, choose_weights
 from rescale_bench.plugin_manager import Chosen, Registry
 from rescale_bench.runner.request import Request
-from rescale_bench.method_weights import ChosenWeights, choose_weights
 from rescale_bench.scales import parse_scales
 from rescale_bench.specs import Spec, parse_list
 
@@ -49,6 +49,7 @@ class Cell:
     tile: str = ""
     dtype: str = "float32"
     native: bool = True
+    ceiling: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Lay out what a journal line says about the cell."""
@@ -151,7 +152,7 @@ def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Deci
         return []
     which = missing[0] if len(missing) == 1 else f"{len(missing)} scales ({missing[0]} … {missing[-1]})"
     text = f"{method.label} serves {method.record.scales}: {which} left out"
-    return [text if method.record.derived or "+" in method.label else f"{text}; {method.record.name}-type3 may serve them"]
+    return [text if method.record.derived else f"{text}; {method.record.name}-type3 may serve them"]
 
 
 def _cells(
@@ -199,7 +200,8 @@ def _cell(
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
     key = cell_key({**fields, "versions": versions})
     native = not method.record.derived or not method.record.name.endswith(("-type1", "-type3", "-ceil"))
-    return Cell(cell=key, files=weights.files, path=str(file.path), crop=images.crop, native=native, **fields)
+    more = {"crop": images.crop, "native": native, "ceiling": method.record.ceiling}
+    return Cell(cell=key, files=weights.files, path=str(file.path), **more, **fields)
 
 
 def cell_key(fields: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -14,11 +15,11 @@ from typing import Any
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.image import Loaded, read_image
 from rescale_bench.interfaces import Method, Protocol, Sample
+from rescale_bench.method_weights import load_states
 from rescale_bench.plugin_manager import Chosen, Registry, load_registry
 from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
 from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runner.keep import keep_outputs
-from rescale_bench.method_weights import load_states
 from rescale_bench.specs import parse_spec
 from rescale_bench.store import SCHEMA
 
@@ -170,7 +171,7 @@ def _value(metric: Chosen, sample: Sample, method: Method) -> dict[str, Any]:
         if method.ceiling and metric.record.judges in ("lr", "file"):
             raise UndefinedValueError(f"{method.name} is a ceiling and has no LR")
         value = float(metric.record.measure(sample, metric.options))
-        if value != value:
+        if math.isnan(value):
             raise MethodError(f"{metric.label} returned nan")
     except UndefinedValueError as error:
         return _entry(metric, "undefined", error=str(error))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.specs import label
+from rescale_bench.specs import method_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,19 +30,6 @@ FIRST = (
 )  # fmt: skip
 """Metrics that are printed first, in this order; the others follow by name."""
 COSTS = ("params", "macs_", "seconds_", "peak_mb_")
-
-
-def method_label(method: str, options: str, weights: str) -> str:
-    """Name a row: "bicubic", "irn:z=zero [published]", "irn [random: not publishable]"."""
-    name = label(method, options)
-    if not publishable(weights):
-        return f"{name} [{weights}: not publishable]"
-    return f"{name} [{weights}]" if weights else name
-
-
-def publishable(weights: str) -> bool:
-    """Tell whether all networks behind a weights tag were trained (`random` ones were only drawn)."""
-    return "random" not in re.split(r"[^A-Za-z0-9]+", weights)
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,282 @@
+"""How the IRN family is trained (ECCV 2020, sec. 3.3 and appendix; IJCV 2022), and what a short training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from rescale_bench.codecs import encode_decode
+from rescale_bench.codecs.jpeg import JPEG
+from rescale_bench.errors import UsageError
+from rescale_bench.interfaces import State, States
+from rescale_bench.networks.loading import fresh_tensors
+from rescale_bench.networks.quantise import quantise
+from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
+from rescale_bench.training.learner import MODEL, Batch, Learner
+from rescale_bench.training.losses import charbonnier, squares
+from rescale_bench.training.perceptual import load_features
+from rescale_bench.training.precision import keep_float32
+from rescale_bench.training.recipe import Adam, Recipe, Schedule
+
+from .network import BLOCK, InvertibleNetwork, Layout, load_network
+from .rescaler import LAYOUTS, RESTORE
+from .restore import RestoreNetwork
+from .squeeze import ColourMatrix, LearnedSqueeze
+
+RIVAL = "discriminator"
+GREY = (0.299, 0.587, 0.114)
+HALVED = Schedule("steps", (100_000, 200_000, 300_000, 400_000))
+SMALL = {
+    ("irn", "x2"): ("6", 96, 8),
+    ("irn", "x4"): ("1+8", 128, 8),
+    ("irn", "x8"): ("1+1+8", 192, 4),
+    ("irn-ld", "x3"): ("6", 96, 8),
+    ("irn-e", "x4"): ("8", 128, 8),
+    ("irn-color", "x1"): ("6", 48, 8),
+}
+"""Blocks, patch and batch of the short trainings."""
+
+
+class IrnLearner(Learner):
+    """Reconstruction, guidance and latent distribution (ECCV 2020, Eq. 8), all sums over pixels and channels."""
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Begin with the paper's initial weights, or with those given."""
+        published = LAYOUTS[recipe.method][recipe.part]
+        self.part, self.settings = recipe.part, recipe.settings
+        if recipe.part in start:
+            network = load_network(start[recipe.part].tensors, published, f"{recipe} start").train()
+        else:
+            network = InvertibleNetwork(_layout(published, str(recipe.layout["blocks"]), int(recipe.layout["growth"])))
+            network.load_state_dict(fresh_tensors(partial(InvertibleNetwork, network.layout), seed))
+        self.network = self.module = network
+        self.colour = network.layout.kept == 1
+        matrices = [step for step in network.steps() if isinstance(step, LearnedSqueeze | ColourMatrix)]
+        keep_float32(matrices, ("forward", "inverse"))
+
+    def round_trip(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the unquantised LR, the latent, and HR' from the quantised LR and a latent that is drawn or zero."""
+        lr, latent = self.network(batch.hr.flip(1) if self.colour else batch.hr)
+        received = quantise(lr.float())
+        noise = float(self.settings.get("noise", 0))
+        # IJCV 2022, irn-jpeg: half of the time, so that the inverse bears what JPEG and CRM leave behind.
+        if noise and batch.chance() < 0.5:
+            received = received + noise * batch.normal(received)
+        drawn = batch.normal(latent) if self.settings["z"] == "gaussian" else torch.zeros_like(latent)
+        restored = self.network.inverse(received, drawn)
+        return lr, latent, restored.flip(1) if self.colour else restored
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute the three terms."""
+        lr, latent, restored = self.round_trip(batch)
+        return {
+            "reconstruction": charbonnier(restored - batch.hr),
+            "guidance": squares(lr - (_grey(batch.hr) if self.colour else batch.lr)),
+            "latent": squares(latent),
+        }
+
+    def states(self) -> Mapping[str, State]:
+        """Return the network."""
+        return {self.part: State(self.network.state_dict())}
+
+
+class PlusLearner(IrnLearner):
+    """The second stage, IRN+: no latent term, but a discriminator and, unless left out by name, VGG features."""
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Begin with the first stage's weights. Raises UnavailableError without VGG's, where the recipe needs them."""
+        super().__init__(recipe, start, seed)
+        self.perceptual = load_features() if "perceptual" in recipe.losses else None
+        self.alone = int(recipe.settings["alone"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.rival = Discriminator(recipe.patch, int(recipe.settings["discriminator_width"]))
+        self.module = nn.ModuleDict({MODEL: self.network, RIVAL: self.rival})
+
+    def players(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """Give network and discriminator an optimizer each."""
+        return {
+            MODEL: [parameter for parameter in self.network.parameters() if parameter.requires_grad],
+            RIVAL: list(self.rival.parameters()),
+        }
+
+    def turn(self, step: int) -> Sequence[str]:
+        """Let the discriminator learn alone at first, then both in each step."""
+        return (RIVAL,) if step < self.alone else (MODEL, RIVAL)
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute the terms of either player."""
+        if player == RIVAL:
+            with torch.no_grad():
+                made = self.round_trip(batch)[2]
+            return {RIVAL: told_apart(self.rival(batch.hr), self.rival(made))}
+        lr, _, restored = self.round_trip(batch)
+        terms = {
+            "reconstruction": charbonnier(restored - batch.hr),
+            "guidance": squares(lr - batch.lr),
+            "adversarial": taken_for_real(self.rival(restored)),
+        }
+        if self.perceptual is not None:
+            features = self.perceptual.to(batch.hr.device)
+            difference = features(restored) - features(batch.hr)
+            terms["perceptual"] = difference.float().abs().sum() / len(difference)
+        return terms
+
+
+class RestoreLearner(Learner):
+    """CRM alone: squared error between the quantised LR of a finished network and CRM(JPEG of it) (IJCV 2022)."""
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Take the finished network from the start."""
+        self.start = start["x2"]
+        self.network = load_network(self.start.tensors, LAYOUTS["irn-jpeg"]["x2"], f"{recipe} start")
+        self.network.requires_grad_(False)
+        layout = recipe.layout
+        build = partial(RestoreNetwork, int(layout["channels"]), int(layout["blocks"]), int(layout["growth"]))
+        self.module = build()
+        self.module.load_state_dict(fresh_tensors(build, seed))
+        self.options = {"quality": int(recipe.settings["quality"])}
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute the only term."""
+        with torch.no_grad(), torch.autocast(batch.hr.device.type, enabled=False):
+            lr = quantise(self.network.to(batch.hr.device).downscale(batch.hr))
+        return {"restoration": squares(self.module(self._compressed(lr)) - lr)}
+
+    def _compressed(self, lr: torch.Tensor) -> torch.Tensor:
+        images = lr.mul(255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        decoded = [torch.from_numpy(encode_decode(JPEG, image, self.options)[1].copy()) for image in images]
+        return torch.stack(decoded).permute(0, 3, 1, 2).to(lr.device, torch.float32).div(255)
+
+    def states(self) -> Mapping[str, State]:
+        """Return CRM; the network beside it, so that the folder is complete."""
+        return {RESTORE: State(self.module.state_dict()), "x2": self.start}
+
+
+def _grey(hr: torch.Tensor) -> torch.Tensor:
+    return (hr * hr.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def _layout(published: Layout, blocks: str, growth: int) -> Layout:
+    """Give each run of blocks of the published structure its own length: "1+8" after one Haar step each."""
+    counts = [int(text) for text in blocks.split("+") if text.isdecimal() and int(text) > 0]
+    runs = published.structure.count(BLOCK)
+    if len(counts) != runs or len(blocks.split("+")) != runs or growth < 1:
+        raise UsageError(f"--set: layout.blocks={blocks}; {runs} numbers above 0 are needed, joined by +")
+    lengths = iter(counts)
+    operations = [name for step in published.structure for name in (step,) * (next(lengths) if step == BLOCK else 1)]
+    return Layout(tuple(operations), published.kept, growth)
+
+
+def _published_blocks(method: str, part: str) -> str:
+    texts = " ".join(BLOCK if name == BLOCK else "|" for name in LAYOUTS[method][part].operations).split("|")
+    return "+".join(str(text.split().count(BLOCK)) for text in texts if BLOCK in text)
+
+
+def _paper(method: str, part: str) -> Recipe:
+    scale = part.removeprefix("x")
+    guidance = 9.0 if method == "irn-color" else float(scale) ** 2
+    return Recipe(
+        name="paper",
+        method=method,
+        part=part,
+        summary="reconstruction, guidance and latent terms; 500k steps",
+        source="ECCV 2020, sec. 3.3 and 4.1; IJCV 2022, sec. 4",
+        learner=IrnLearner,
+        losses={"reconstruction": 1.0, "guidance": guidance, "latent": 1.0},
+        steps=500_000,
+        batch=16,
+        patch=144,
+        scales=(scale,),
+        adam=Adam(2e-4, decay=1e-5),
+        schedule=HALVED,
+        clip=10,
+        layout={"blocks": _published_blocks(method, part), "growth": 32},
+        settings={"z": "zero" if method == "irn-color" else "gaussian"},
+        options={} if method == "irn-color" else {"z": "zero"},
+    )
+
+
+def _small(paper: Recipe) -> Recipe:
+    blocks, patch, batch = SMALL[paper.method, paper.part]
+    return _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch))
+
+
+def _short(paper: Recipe, rate: float = 1e-3) -> Recipe:
+    return replace(
+        paper,
+        name="small",
+        summary=f"narrow network for minutes of a CPU; {paper.summary.partition(';')[0]}",
+        steps=20_000,
+        adam=replace(paper.adam, rate=rate, decay=0.0),
+        schedule=Schedule("cosine", warmup=0.01),
+        settings={**paper.settings, "z": "zero"},
+        precision="auto",
+        fits_budget=True,
+    )
+
+
+def _plus() -> Iterable[Recipe]:
+    paper = replace(
+        _paper("irn-plus", "x4"),
+        summary="second stage from irn x4: discriminator and VGG features; 400k steps (the paper gives no number)",
+        source="ECCV 2020, appendix",
+        learner=PlusLearner,
+        losses={"reconstruction": 0.01, "guidance": 16.0, "adversarial": 1.0, "perceptual": 0.01, RIVAL: 1.0},
+        steps=400_000,
+        adam=Adam(1e-4, decay=1e-5),
+        rivals={RIVAL: Adam(1e-4, 0.9, 0.99)},
+        schedule=Schedule("steps", (50_000, 100_000, 200_000, 300_000)),
+        settings={"z": "gaussian", "alone": 5000, "discriminator_width": 64},
+        starts={"x4": "irn/x4"},
+    )
+    losses = {name: weight for name, weight in paper.losses.items() if name != "perceptual"}
+    without = "second stage from irn x4 without the perceptual term: not the published method"
+    bare = replace(paper, name="no-perceptual", summary=without, losses=losses)
+    small = replace(_short(bare, 1e-4), summary=without, patch=128, batch=4)
+    yield from (paper, bare, replace(small, settings={**small.settings, "alone": 100, "discriminator_width": 16}))
+
+
+def _jpeg() -> Iterable[Recipe]:
+    tuned = replace(
+        _paper("irn-jpeg", "x2"),
+        summary="irn x2 tuned with noise on half of the quantised LRs; 100k steps",
+        source="IJCV 2022, sec. 3.3 and 4",
+        steps=100_000,
+        adam=Adam(1e-5, decay=1e-5),
+        schedule=Schedule("steps", ()),
+        settings={"z": "gaussian", "noise": 0.01},
+        starts={"x2": "irn/x2"},
+        options={"z": "zero", "crm": False},
+    )
+    restore = replace(
+        tuned,
+        part=RESTORE,
+        summary="CRM alone, on JPEG 90 of the tuned network's LR; 50k steps",
+        learner=RestoreLearner,
+        losses={"restoration": 1.0},
+        steps=50_000,
+        adam=Adam(2e-4),
+        # "Halved": at the same parts of the training as the network, which the paper leaves open.
+        schedule=Schedule("steps", (10_000, 20_000, 30_000, 40_000)),
+        layout={"channels": 64, "blocks": 8, "growth": 32},
+        settings={"quality": 90},
+        starts={"x2": "irn-jpeg/x2"},
+        options={"z": "zero"},
+    )
+    yield from (tuned, restore, replace(_short(tuned, 1e-4), patch=96, batch=8))
+    layout = {"channels": 32, "blocks": 2, "growth": 16}
+    yield replace(_short(restore), layout=layout, settings=restore.settings, patch=96, batch=8)
+
+
+def recipes() -> Iterable[Recipe]:
+    """Yield the recipes of the family."""
+    for method, part in SMALL:
+        paper = _paper(method, part)
+        yield from (paper, _small(paper))
+    yield from _plus()
+    yield from _jpeg()

@@ -1,0 +1,57 @@
+"""`report`: write a stored run as one HTML page that needs no network."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rescale_bench.cli.common import add_input, add_plugin_flag, command_line, read_run, registry, say, write_text
+from rescale_bench.cli.table import add_view
+from rescale_bench.errors import UsageError
+
+LEAST, MOST = 1, 500
+STEP = 20
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("report", help="write a stored run as one self-contained HTML page")
+    add_input(parser)
+    parser.add_argument("-o", "--output", metavar="FILE.html", help="where to write (default: report.html in the run)")
+    add_view(parser)
+    parser.add_argument("--budget", type=int, default=30, metavar="MB",
+                        help="size of the page at most, in 10^6 bytes; pictures give way (default: 30)")  # fmt: skip
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call)
+
+
+def call(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Write the page and say where it is."""
+    from rescale_bench.report import View, build_report, draw_charts, read_source
+
+    if not LEAST <= known.budget <= MOST:
+        raise UsageError(f"--budget: {known.budget} is outside {LEAST} to {MOST} MB")
+    path, frame = read_run(known.input)
+    output = Path(known.output) if known.output else (path if path.is_dir() else path.parent) / "report.html"
+    metrics = tuple(name.strip() for name in known.metrics.split(",")) if known.metrics else None
+    view = View(known.reference, metrics, shlex.join(command_line(given)), known.budget * 1_000_000)
+    source = read_source(path, frame)
+    charts, missing = draw_charts(source, known.reference)
+    page = build_report(source, registry(known), view, charts, _progress(known.quiet))
+    write_text(output, page, "--output")
+    for reason in missing:
+        say(reason)
+    say(f"{output}: {len(page.encode()) / 1e6:.1f} MB")
+    return 0
+
+
+def _progress(quiet: bool) -> Callable[[int, int], None]:
+    def tell(done: int, total: int) -> None:
+        if not quiet and done % STEP == 0 and total > STEP:
+            say(f"{done} of {total} images")
+
+    return tell

@@ -1,0 +1,22 @@
+"""Figures made from the tidy rows of a run, for screen and print.
+
+Made with matplotlib's objects alone: nothing here touches pyplot or its global state.
+"""
+
+from rescale_bench.plots.direct import DirectCurve, born_as_jpeg, direct_jpeg_curve
+from rescale_bench.plots.kinds import KINDS, figure
+from rescale_bench.plots.output import save, svg
+from rescale_bench.plots.rate import BdRow, bd_rows, rate_curves
+
+__all__ = [
+    "KINDS",
+    "BdRow",
+    "DirectCurve",
+    "bd_rows",
+    "born_as_jpeg",
+    "direct_jpeg_curve",
+    "figure",
+    "rate_curves",
+    "save",
+    "svg",
+]

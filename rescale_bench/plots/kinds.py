@@ -1,0 +1,77 @@
+"""The kinds of figures, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.plots.compose import Plan, compose
+from rescale_bench.plots.rate import plan_rate
+from rescale_bench.plots.scale import plan_scale
+from rescale_bench.plots.scatter import SECONDS, plan_cost, plan_lr, plan_parameters
+from rescale_bench.plots.selection import Options, Selection, select
+from rescale_bench.plots.strip import plan_strip
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+KINDS: Mapping[str, str] = {
+    "scale": "quality over scale, a line per method with its paired interval",
+    "rate-distortion": "quality over bits per HR pixel, a curve per method, direct JPEG beside it",
+    "cost": "quality against seconds per megapixel",
+    "parameters": "quality against the number of parameters",
+    "lr": "quality of the HR against fidelity of the LR",
+    "strip": "quality image by image",
+}
+MOST = 24
+"""More panels than this are nothing that anybody reads."""
+
+
+def figure(kind: str, frame: pd.DataFrame, *, direct: Mapping[Any, Any] | None = None, **options: Any) -> Figure:
+    """Draw a kind of figure from a run's tidy rows.
+
+    direct: (data set, scale) → DirectCurve, drawn by rate-distortion. options: the fields of
+    rescale_bench.plots.selection.Options (metrics, datasets, methods, scales, codecs, protocol, reference, relative).
+    Raises UnknownNameError for names that the run lacks, UsageError where several protocols or nothing is left.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError("kind of figure", kind, KINDS)
+    asked = Options(**options)
+    if asked.relative and kind in ("rate-distortion", "cost", "parameters", "lr"):
+        raise UsageError(f"--relative: {kind} is drawn in absolute values; use it with scale or strip")
+    selection = _select(kind, frame, asked)
+    if asked.relative and selection.reference is None:
+        raise UsageError(f"--relative: the run lacks the reference {asked.reference}; name another with --reference")
+    plan = _plan(kind, selection, asked, direct or {})
+    if not plan.panels:
+        raise UsageError(f"there is nothing to draw: no method has values for {kind} on the same images as the others")
+    if len(plan.panels) > MOST:
+        raise UsageError(f"{len(plan.panels)} panels are too many to read: choose with --datasets, --scales, --metric")
+    return compose(plan)
+
+
+def _select(kind: str, frame: pd.DataFrame, asked: Options) -> Selection:
+    needs: dict[str, Sequence[str]] = {
+        "rate-distortion": ("bpp",), "cost": SECONDS, "parameters": ("params",), "lr": (asked.fidelity,),
+    }  # fmt: skip
+    for name in needs.get(kind, ()):
+        if name not in {str(metric).partition(":")[0] for metric in frame.get("metric", [])}:
+            raise UsageError(
+                f"{kind} needs the metric {name}, which this run lacks: "
+                f"run the same command again with {name} in --metrics"
+            )
+    return select(frame, asked, needs.get(kind, ()))
+
+
+def _plan(kind: str, selection: Selection, asked: Options, direct: Mapping[Any, Any]) -> Plan:
+    plans: dict[str, Callable[[], Plan]] = {
+        "scale": lambda: plan_scale(selection, asked),
+        "rate-distortion": lambda: plan_rate(selection, asked, direct),
+        "cost": lambda: plan_cost(selection, asked),
+        "parameters": lambda: plan_parameters(selection, asked),
+        "lr": lambda: plan_lr(selection, asked),
+        "strip": lambda: plan_strip(selection, asked),
+    }
+    return plans[kind]()

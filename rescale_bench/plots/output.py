@@ -1,0 +1,61 @@
+"""Write figures: equal figures give equal bytes, without date and without random identifiers."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rescale_bench.errors import UsageError
+from rescale_bench.plots.style import RC
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 200
+ENDINGS = (".png", ".svg")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG (200 dpi) or SVG, as the ending says. Raises UsageError for others and for the disk."""
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--output: {path} ends in none of {' '.join(ENDINGS)}")
+    content = svg(figure, standalone=True).encode() if path.suffix.lower() == ".svg" else png(figure)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"--output: cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def png(figure: Figure, dpi: float = DPI) -> bytes:
+    """Render a figure as PNG."""
+    return _render(figure, "png", dpi, {"Software": None})
+
+
+def svg(figure: Figure, standalone: bool = False) -> str:
+    """Render a figure as an SVG element to be put into a page, or as a file of its own (standalone).
+
+    It scales with its container, carries its title and subtitle as its accessible name, and keeps text as text;
+    identifiers that nothing refers to are dropped, so that several figures fit into one page.
+    """
+    text = _render(figure, "svg", 72, {"Date": None, "Creator": None}).decode()
+    head, element = text[: text.index("<svg")], text[text.index("<svg") :]
+    referred = set(re.findall(r"""(?:url\(|href=")#([^)"]+)""", element))
+    element = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", element)
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    name = escape(" – ".join(part.get_text().replace("\n", " ") for part in figure.texts[:2]))
+    element = element.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    return head + element if standalone else element.rstrip("\n")
+
+
+def _render(figure: Figure, form: str, dpi: float, metadata: dict[str, str | None]) -> bytes:
+    from matplotlib import rc_context
+
+    stream = io.BytesIO()
+    with rc_context(RC):
+        figure.savefig(stream, format=form, dpi=dpi, metadata=metadata)
+    return stream.getvalue()

@@ -1,0 +1,157 @@
+"""Quality over scale: one line per method, with the paired interval to the reference as a band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rescale_bench.plots.compose import Drawn, Panel, Plan
+from rescale_bench.plots.labels import Anchor
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable
+from rescale_bench.plots.style import Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rescale_bench.tables.scores import Score
+
+TICKS = 9
+"""Up to this many measured scales get a tick each."""
+
+
+def plan_scale(selection: Selection, options: Options) -> Plan:
+    """Plan rows of metrics × columns of data sets; a single row or column is broken after three panels."""
+    metrics = selection.metrics(options.metrics)
+    drawn = [score for score in selection.scores if score.metric in metrics]
+    looks = selection.looks(drawn)
+    panels = [
+        Panel(
+            panel_title(selection.at(metric, dataset)),
+            partial(_draw, selection.at(metric, dataset), selection, looks, options.relative),
+        )
+        for metric in metrics
+        for dataset in selection.datasets
+        if selection.at(metric, dataset)
+    ]
+    columns = len(selection.datasets) if len(metrics) > 1 else 3
+    what = " and ".join(title_of(metric) for metric in metrics)
+    return Plan(
+        title=f"{what} over scale" + (f", relative to {selection.reference}" if options.relative else ""),
+        subtitle=selection.subtitle,
+        panels=panels,
+        columns=min(columns, 3),
+        notes=[*_notes(drawn, selection), *left_out(drawn, selection)],
+        styles=looks,
+        names=list(looks),
+    )
+
+
+def panel_title(found: Sequence[Score], scale: str = "") -> str:
+    """Head a panel with data set, scale and number of images."""
+    count = max(score.images for score in found)
+    return f"{found[0].group.dataset}{f' ×{scale}' if scale else ''} · {count} image{'s' if count > 1 else ''}"
+
+
+def _notes(drawn: Sequence[Score], selection: Selection) -> list[str]:
+    notes = []
+    if any(banded(score) for score in drawn):
+        notes.append(
+            f"Bands: 95 % paired t-interval of the difference to {selection.reference}, on identical images; "
+            "where bands of two methods overlap, compare the two directly (table --rank)."
+        )
+    if any(not score.native for score in drawn):
+        notes.append("Hollow: the scale is not native to the method (a wrapper or a model of another scale serves it).")
+    return notes
+
+
+def banded(score: Score) -> bool:
+    """Tell whether a score has a paired interval over all of its images."""
+    found = score.difference
+    return found is not None and found.n == len(score.finite) and math.isfinite(found.half_width)
+
+
+def height_of(score: Score, relative: bool) -> float | None:
+    """Give the y of a score: its mean or its mean difference to the reference; None where it has none."""
+    if not usable(score) or score.mean is None or not math.isfinite(score.mean):
+        return None
+    if not relative:
+        return score.mean
+    return score.difference.mean if score.difference is not None and score.difference.n == len(score.finite) else None
+
+
+def _draw(found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], relative: bool, axes: Axes) -> Drawn:
+    lines: dict[str, list[Score]] = {}
+    for score in sorted(found, key=lambda one: Decimal(one.group.scale)):
+        if height_of(score, relative) is not None:
+            lines.setdefault(selection.name(score), []).append(score)
+    if relative:
+        axes.axhline(0, color="black", linewidth=1.0, zorder=1.5)
+    anchors, obstacles = [], []
+    for name, line in lines.items():
+        points = [(float(score.group.scale), height_of(score, relative) or 0.0) for score in line]
+        _line(axes, line, points, looks[name])
+        anchors.append(Anchor(*points[-1], name, looks[name]))
+        obstacles += along(points)
+    _limits(axes, lines, relative)
+    scales = sorted({Decimal(score.group.scale) for score in found})
+    if len(scales) <= TICKS:
+        axes.set_xticks([float(scale) for scale in scales])
+    axes.xaxis.set_major_formatter(lambda value, _: f"×{value:g}")
+    axes.set_xlabel("scale factor")
+    axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))
+    last = float(scales[-1])
+    column = all(last - anchor.x <= 0.15 * (last - float(scales[0])) for anchor in anchors)
+    return Drawn(anchors, column, () if column else obstacles)
+
+
+def _line(axes: Axes, line: Sequence[Score], points: Sequence[tuple[float, float]], style: Style) -> None:
+    x, y = zip(*points, strict=True)
+    axes.plot(x, y, color=style.colour, linestyle=style.line, zorder=3)
+    for native in (True, False):
+        spots = [point for point, score in zip(points, line, strict=True) if score.native == native]
+        if spots:
+            fill = style.colour if native else "white"
+            axes.plot(
+                *zip(*spots, strict=True), color=style.colour, marker=style.marker, linestyle="",
+                markerfacecolor=fill, markeredgewidth=1.0, zorder=3.5,
+            )  # fmt: skip
+    width = [score.difference.half_width if banded(score) and score.difference else 0.0 for score in line]
+    if any(width):
+        low = [value - half for value, half in zip(y, width, strict=True)]
+        high = [value + half for value, half in zip(y, width, strict=True)]
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0, zorder=1)
+
+
+def _limits(axes: Axes, lines: Mapping[str, Sequence[Score]], relative: bool) -> None:
+    """Let the means fix the y axis; wide intervals of few images may add no more than a third to either side."""
+    means = [height_of(score, relative) or 0.0 for line in lines.values() for score in line]
+    if not means:
+        return
+    halves = [
+        (height_of(score, relative) or 0.0, score.difference.half_width)
+        for line in lines.values()
+        for score in line
+        if banded(score) and score.difference
+    ]
+    axes.set_ylim(*limits(means, halves))
+
+
+def limits(values: Sequence[float], intervals: Sequence[tuple[float, float]] = ()) -> tuple[float, float]:
+    """Compute axis limits from values, and (centre, half-width) intervals that may stretch them by a third."""
+    low, high = min(values), max(values)
+    span = (high - low) or abs(high) * 0.02 or 1.0
+    down = min([low, *(centre - half for centre, half in intervals)])
+    up = max([high, *(centre + half for centre, half in intervals)])
+    return max(down, low - span / 3) - 0.06 * span, min(up, high + span / 3) + 0.06 * span
+
+
+def along(points: Sequence[tuple[float, float]], steps: int = 24) -> list[tuple[float, float]]:
+    """List places along a broken line, for names to stay off."""
+    return [
+        (a + (c - a) * step / steps, b + (d - b) * step / steps)
+        for (a, b), (c, d) in zip(points, points[1:], strict=False)
+        for step in range(steps + 1)
+    ]

@@ -1,0 +1,82 @@
+"""Plots as inline SVG: named for screen readers, ids apart, without what changes from run to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from rescale_bench.errors import UsageError
+from rescale_bench.report.source import Source
+
+SHOWN = {
+    "scale": ("Quality over scale", "The mean score of each method over the scale factor, one line per method."),
+    "rate-distortion": ("Rate and distortion", "The quality of the restored image over the bits of the LR file."),
+    "seconds": ("Quality against time", "The mean score of each method against the seconds of one round trip."),
+    "params": ("Quality against size", "The mean score of each method against the parameters of its network."),
+    "lr": ("LR against HR", "How close the LR is to the bicubic LR, against the quality of the restored image."),
+    "images": ("Image by image", "The score of every method on every image, as one strip of points per method."),
+}
+"""Kinds of plot, in the order of the page; their numbers are in the leaderboard."""
+HEAD = re.compile(r"<svg\b[^>]*>", re.DOTALL)
+DROPPED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<title>.*?</title>|<desc>.*?</desc>", re.DOTALL)
+VIEW = re.compile(r'\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"')
+REFERENCES = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
+POINT = 96 / 72
+"""CSS pixels per point of an SVG written by matplotlib."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One plot. svg: markup, safe to inline. width: its natural width in CSS pixels."""
+
+    title: str
+    svg: str
+    width: int
+
+
+def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]:
+    """Draw every kind of plot that the run has numbers for, per protocol.
+
+    reference: the method of paired differences. Returns the plots, and for each kind left out one line saying why.
+    """
+    protocols = list(dict.fromkeys(map(str, source.rows["protocol"])))
+    charts: list[Chart] = []
+    missing: list[str] = []
+    for protocol in protocols:
+        for kind in SHOWN:
+            try:
+                charts.extend(_charts(source, kind, protocol, reference, several=len(protocols) > 1))
+            except UsageError as error:
+                missing.append(f"no plot {kind}: {error}")
+    return charts, missing
+
+
+def _charts(source: Source, kind: str, protocol: str, reference: str, several: bool) -> Iterator[Chart]:
+    from rescale_bench.plots import figure, svg
+
+    title, description = SHOWN[kind]
+    drawn = figure(kind, source.frame, protocol=protocol, reference=reference)
+    title = f"{title}, protocol {protocol}" if several else title
+    yield inline(svg(drawn), f"{kind}-{protocol}", title, f"{description} The leaderboard holds the numbers.")
+
+
+def inline(svg: str, name: str, title: str, description: str) -> Chart:
+    """Turn an SVG file into markup for the page.
+
+    name: sets its ids apart from other plots'. Raises ValueError where it is no SVG with a view box.
+    """
+    head = HEAD.search(svg)
+    view = VIEW.search(head[0]) if head else None
+    if head is None or view is None:
+        raise ValueError(f"the plot {name} is no SVG with a viewBox")
+    prefix = "plot-" + re.sub(r"[^a-z0-9]+", "-", name.lower())
+    # Ids are global in a page: two plots would otherwise share clip paths and glyphs.
+    body = REFERENCES.sub(rf"\1{prefix}-\2", DROPPED.sub("", svg[head.end() :]))
+    opening = (
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {view[1]} {view[2]}" role="img" '
+        f'aria-labelledby="{prefix}-title {prefix}-desc">'
+        f'<title id="{prefix}-title">{escape(title)}</title><desc id="{prefix}-desc">{escape(description)}</desc>'
+    )
+    return Chart(title, opening + body, round(float(view[1]) * POINT))

@@ -1,0 +1,129 @@
+"""Put the page together: everything else first, then as much of the pictures as the budget leaves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import rescale_bench
+from rescale_bench.report import board, facts
+from rescale_bench.report.budget import PAGE_BYTES, Ledger
+from rescale_bench.report.charts import Chart
+from rescale_bench.report.pictures import Album, album
+from rescale_bench.report.source import Source
+from rescale_bench.report.subjects import Found, find_subjects
+
+if TYPE_CHECKING:
+    from rescale_bench.plugin_manager import Registry
+
+FACTOR = 8
+"""Differences are drawn so many times as strong."""
+ZOOM = 3
+"""Screen pixels per pixel of a crop."""
+LISTED = 200
+"""Failed or missing cells that are named; the others are counted."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the user asked of the page. command: that made it."""
+
+    reference: str = "bicubic"
+    metrics: tuple[str, ...] | None = None
+    command: str = ""
+    budget: int = PAGE_BYTES
+
+
+def build_report(
+    source: Source,
+    registry: Registry,
+    view: View,
+    charts: Sequence[Chart] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Write the page of a run as one HTML text of at most view.budget bytes, pictures giving way first.
+
+    progress: called with images done and in all. Raises UsageError, UnknownNameError for metrics the run lacks.
+    """
+    found = find_subjects(source.rows, source.outputs)
+    context = _context(source, registry, view, charts, found)
+    # One byte per character does for the pictures' text; the rest is counted as it is.
+    rest = len(_render({**context, "albums": ()}).encode())
+    ledger = Ledger(view.budget - rest, len(found.subjects))
+    albums: list[Album] = []
+    for subject in found.subjects:
+        albums.append(album(subject, ledger))
+        progress(len(albums), len(found.subjects))
+    return _render({**context, "albums": albums})
+
+
+def _context(source: Source, registry: Registry, view: View, charts: Sequence[Chart], found: Found) -> dict[str, Any]:
+    from rescale_bench.tables import leaderboard
+
+    groups = board.board_groups(leaderboard(source.frame, reference=view.reference, metrics=view.metrics))
+    failed = facts.failures(source.rows)
+    return {
+        "source": source,
+        "view": view,
+        "version": rescale_bench.__version__,
+        "summary": _summary(source, len(failed)),
+        "groups": groups,
+        "scales": _scales(source),
+        "parts": list(dict.fromkeys(part.name for group in groups for part in group.parts)),
+        "charts": charts,
+        "found": found,
+        "albums": (),
+        "protocols": facts.protocols(source.rows, registry),
+        "environment": facts.environment(source),
+        "weights": facts.weights(source.rows),
+        "failures": failed,
+        "listed": LISTED,
+        "factor": FACTOR,
+        "zoom": ZOOM,
+    }
+
+
+def _scales(source: Source) -> list[str]:
+    from decimal import Decimal
+
+    return sorted(set(source.rows["scale"]), key=Decimal)
+
+
+def _summary(source: Source, failed: int) -> list[tuple[str, str]]:
+    """Say in a few pairs what was measured."""
+    rows = source.rows
+    images = rows[["dataset", "image"]].drop_duplicates()
+    sets = ", ".join(f"{name} ({count})" for name, count in images["dataset"].value_counts(sort=False).items())
+    cells = int(rows["cell"].nunique()) if "cell" in rows else 0
+    versions = rows[["protocol", "protocol_version"]].drop_duplicates().itertuples(index=False)
+    return [
+        ("Methods", str(rows["label"].nunique())),
+        ("Images", f"{len(images)}: {sets}"),
+        ("Scales", ", ".join(f"×{scale}" for scale in _scales(source))),
+        ("Protocol", ", ".join(f"{row[0]} version {row[1]}" for row in versions)),
+        ("Cells", f"{cells} stored, {failed} failed" if failed else f"{cells} measured, none failed"),
+    ]
+
+
+def _render(context: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Every name of a method, image or folder is somebody else's text: all of it is escaped.
+    templates = Environment(
+        loader=PackageLoader("rescale_bench.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return templates.get_template("page.html.j2").render(**context, style=style, script=script, digest=digest)
+
+
+def _asset(name: str) -> str:
+    return (files("rescale_bench.report") / "assets" / name).read_text(encoding="utf-8")

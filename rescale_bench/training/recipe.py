@@ -1,0 +1,205 @@
+"""A recipe: everything about a training that is data, written into the weights file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from rescale_bench.errors import PluginError, UnknownNameError, UsageError
+from rescale_bench.interfaces import Method, States, Value
+
+if TYPE_CHECKING:
+    from rescale_bench.training.learner import Learner
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam's settings: learning rate, β1, β2, ε, weight decay (added to the gradient)."""
+
+    rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate falls.
+
+    kind: "cosine" to `floor` times the rate; "steps" multiplies by `factor` at each milestone; "plateau" does so
+    after `patience` validations without a better PSNR. warmup: the first part of the steps (0 to 1), rising from 0.
+    """
+
+    kind: Literal["cosine", "steps", "plateau"]
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.5
+    patience: int = 10
+    warmup: float = 0.0
+    floor: float = 0.0
+
+    def share(self, position: int, steps: int, drops: int = 0) -> float:
+        """Compute what the rate is multiplied by at a position in 0..steps; drops: plateaus met so far."""
+        if position < self.warmup * steps:
+            return (position + 1) / (self.warmup * steps + 1)
+        if self.kind == "cosine":
+            return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, position / steps)))
+        count = drops if self.kind == "plateau" else sum(position >= milestone for milestone in self.milestones)
+        return float(self.factor**count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one part of a method is trained.
+
+    name: "paper", "small", …; unique with method and part. summary, source: for people.
+    learner: (recipe, states to start from by part, seed) → the learner. losses: term → its weight in the sum.
+    steps, batch: updates, crops in each. patch: HR side of a crop. scales: exact decimals, one drawn for each step
+    with equal probability or in proportion to s² ("square"); early_scales during the first early_steps.
+    layout: widths and depths. settings: what only this system has. adam, rivals: of the model and of other players.
+    clip: largest gradient norm, 0 for none. precision: of the convolutions; "auto" is bf16 where the device is
+    fast at it. transpose: crops are also transposed, besides flips. fits_budget: the schedule is squeezed into
+    --max-minutes; otherwise that only stops. starts: parts that begin from another method's weights
+    ("usn-x2": "edsr/x2"). validate: scales of the validation; validate_as: method that runs it ("bicubic+edsr").
+    options: the method's options there.
+    """
+
+    name: str
+    method: str
+    part: str
+    summary: str
+    learner: Callable[[Recipe, States, int], Learner]
+    losses: Mapping[str, float]
+    steps: int
+    batch: int
+    patch: int
+    scales: tuple[str, ...]
+    adam: Adam
+    schedule: Schedule
+    source: str = ""
+    scale_weight: Literal["equal", "square"] = "equal"
+    early_scales: tuple[str, ...] = ()
+    early_steps: int = 0
+    layout: Mapping[str, Value] = field(default_factory=dict)
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    rivals: Mapping[str, Adam] = field(default_factory=dict)
+    clip: float = 0.0
+    precision: Literal["float32", "bf16", "auto"] = "float32"
+    transpose: bool = True
+    fits_budget: bool = False
+    starts: Mapping[str, str] = field(default_factory=dict)
+    validate: tuple[str, ...] = ()
+    validate_as: str = ""
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Print as "irn x2 small"."""
+        return f"{self.method} {self.part} {self.name}"
+
+    def json(self) -> str:
+        """Write the data of the recipe, sorted."""
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "learner"}
+        plain = {key: dataclasses.asdict(value) if _is_record(value) else value for key, value in fields.items()}
+        plain["rivals"] = {key: dataclasses.asdict(value) for key, value in self.rivals.items()}
+        return json.dumps({key: value for key, value in plain.items() if value not in ("", {}, ())}, sort_keys=True)
+
+    def scale_shares(self, step: int) -> dict[Decimal, float]:
+        """Compute the probability of each scale at a step (AIDN, sec. 4.1, has them in proportion to s²)."""
+        scales = [Decimal(text) for text in (self.early_scales if step < self.early_steps else self.scales)]
+        shares = [float(scale) ** 2 if self.scale_weight == "square" else 1.0 for scale in scales]
+        return {scale: share / sum(shares) for scale, share in zip(scales, shares, strict=True)}
+
+
+def _is_record(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def recipes_of(method: Method) -> list[Recipe]:
+    """Import the method's training module and list its recipes. Raises UsageError where it has none."""
+    import importlib
+
+    if not method.training:
+        raise UsageError(f"train: {method.name} has no training recipes")
+    try:
+        module: ModuleType = importlib.import_module(method.training)
+    except ImportError as error:
+        raise PluginError(f"{method.name}: its training module {method.training} cannot be imported: {error}") from None
+    return [recipe for recipe in module.recipes() if recipe.method == method.name]
+
+
+def choose_recipe(method: Method, name: str, part: str) -> Recipe:
+    """Pick a recipe. Raises UnknownNameError, or UsageError where several parts fit and none was named."""
+    known = recipes_of(method)
+    named = [recipe for recipe in known if recipe.name == name]
+    if not named:
+        raise UnknownNameError(f"recipe of {method.name}", name, {recipe.name for recipe in known})
+    parts = [recipe.part for recipe in named]
+    if part and part not in parts:
+        raise UnknownNameError(f"part of {method.name} in recipe {name}", part, parts)
+    if not part and len(parts) > 1:
+        raise UsageError(f"train: {method.name} has several parts: add --part {' or --part '.join(parts)}")
+    return next(recipe for recipe in named if part in ("", recipe.part))
+
+
+def changed(recipe: Recipe, text: str) -> Recipe:
+    """Apply "batch=4,adam.rate=1e-3,layout.growth=8" to a recipe. Raises UsageError or UnknownNameError (--set)."""
+    for item in (part.strip() for part in text.split(",") if part.strip()):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set: '{item}' is not KEY=VALUE")
+        recipe = _changed(recipe, key.strip(), value.strip())
+    return recipe
+
+
+FIXED = {"name", "method", "part", "summary", "source", "starts", "rivals", "options", "validate_as"}
+CHOICES = {"precision": ("float32", "bf16", "auto"), "scale_weight": ("equal", "square")}
+
+
+def _changed(recipe: Recipe, key: str, text: str) -> Recipe:
+    first, _, second = key.partition(".")
+    values: dict[str, Any] = {item.name: getattr(recipe, item.name) for item in dataclasses.fields(recipe)}
+    simple = {name: value for name, value in values.items() if isinstance(value, Value) and name not in FIXED}
+    if not second and first in simple:
+        return dataclasses.replace(recipe, **{first: _typed(key, text, simple[first], CHOICES.get(first, ()))})
+    group = values.get(first)
+    if second and isinstance(group, Mapping) and second in group and first not in FIXED:
+        return dataclasses.replace(recipe, **{first: {**group, second: _typed(key, text, group[second])}})
+    if second and isinstance(group, Adam | Schedule) and isinstance(getattr(group, second, None), Value):
+        changes = {second: _typed(key, text, getattr(group, second), _kinds(first, second))}
+        return dataclasses.replace(recipe, **{first: dataclasses.replace(group, **changes)})
+    known = [f"{name}.{inner}" for name, value in values.items() if name not in FIXED for inner in _inner(value)]
+    raise UnknownNameError(f"setting of recipe {recipe}", key, [*simple, *known])
+
+
+def _kinds(first: str, second: str) -> tuple[str, ...]:
+    return ("cosine", "steps", "plateau") if (first, second) == ("schedule", "kind") else ()
+
+
+def _inner(value: object) -> list[str]:
+    if isinstance(value, Adam | Schedule):
+        return [item.name for item in dataclasses.fields(value) if item.name != "milestones"]
+    return [str(key) for key in value] if isinstance(value, Mapping) else []
+
+
+def _typed(key: str, text: str, old: Value, choices: tuple[str, ...] = ()) -> Value:
+    if choices and text not in choices:
+        raise UsageError(f"--set: {key}={text}; choose from {', '.join(choices)}")
+    if isinstance(old, bool):
+        if text.lower() not in ("true", "false"):
+            raise UsageError(f"--set: {key}={text}; write true or false")
+        return text.lower() == "true"
+    try:
+        value = type(old)(text)
+    except ValueError:
+        raise UsageError(f"--set: {key}={text} is not of type {type(old).__name__}") from None
+    if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"--set: {key}={text} must be 0 or more")
+    if key in ("steps", "batch", "patch") and value == 0:
+        raise UsageError(f"--set: {key}={text} must be above 0")
+    return value

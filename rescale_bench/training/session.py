@@ -1,0 +1,204 @@
+"""A training from flags to files: data, start, loop, weights with their provenance."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rescale_bench import environment, weights
+from rescale_bench.errors import UsageError
+from rescale_bench.interfaces import Method, State
+from rescale_bench.plugin_manager import Registry
+from rescale_bench.training.checkpoint import check_same, load_checkpoint
+from rescale_bench.training.curves import draw, write_csv
+from rescale_bench.training.learner import Learner
+from rescale_bench.training.loop import Limits, Training
+from rescale_bench.training.pool import Pool, Sampler, load_pool
+from rescale_bench.training.progress import Display
+from rescale_bench.training.recipe import Recipe
+from rescale_bench.training.validation import Validator
+
+FOLDER_SUFFIX = ".training"
+"""Ending of the folder, beside the weights, that holds checkpoint, log and curves."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for.
+
+    recipe: with changes applied. data: folders of images. output: folder of the weights. tag: name of the weights.
+    device: cpu, cuda, …. threads: torch's, 0 for all cores. minutes: budget of all sittings, None for none.
+    fit: squeeze the schedule into it. start: tag or path of the weights to start from, "" for the lookup order.
+    """
+
+    recipe: Recipe
+    data: tuple[Path, ...]
+    output: Path
+    tag: str
+    device: str = "cpu"
+    threads: int = 0
+    seed: int = 0
+    minutes: float | None = None
+    fit: bool = False
+    resume: bool = False
+    start: str = ""
+    quiet: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Say where checkpoint, log and curves go."""
+        return self.output / f"{self.recipe.part}{FOLDER_SUFFIX}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Say where the checkpoint goes."""
+        return self.folder / "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out: the weights files, the last scores, and whether the schedule reached its end."""
+
+    files: tuple[Path, ...]
+    scores: Mapping[str, float]
+    steps: int
+    seconds: float
+    finished: bool
+
+
+def train(job: Job, registry: Registry) -> Result:
+    """Train one recipe and write its weights; KeyboardInterrupt after a stop, with the state kept.
+
+    Raises UsageError, StoreError, UnavailableError or WeightsError before the first step, MethodError where a
+    loss is not finite.
+    """
+    torch.set_num_threads(job.threads or environment.describe()["cores_usable"] or 1)
+    content = _checkpoint(job)
+    pool = load_pool(job.data, job.recipe.patch)
+    start = starting_states(job.recipe, job.start, registry)
+    identity = {
+        "recipe": job.recipe.json(),
+        "data": pool.identity,
+        "seed": str(job.seed),
+        "start": json.dumps({part: state.metadata.get("sha256", "") for part, state in start.items()}),
+    }
+    if content is not None:
+        check_same(job.checkpoint, content, identity)
+    learner = job.recipe.learner(job.recipe, start, job.seed)
+    limits = Limits(job.minutes * 60 if job.minutes else None, job.fit, job.checkpoint, identity)
+    with Display(str(job.recipe), job.recipe.steps, job.quiet) as display:
+        _remarks(job, pool, display)
+        validate = validator(job, pool, registry)
+        sampler = Sampler(pool, job.recipe, job.seed, torch.device(job.device))
+        training = Training(job.recipe, learner, sampler, validate, limits, display)
+        if content is not None:
+            training.restore(content)
+            display.say(f"resumed at step {training.progress.step}")
+        try:
+            training.run()
+        finally:
+            _write_log(job, training, display)
+    return _finish(job, learner, training, validate(learner.states()), identity)
+
+
+def _checkpoint(job: Job) -> dict[str, Any] | None:
+    if job.resume:
+        return load_checkpoint(job.checkpoint) if job.checkpoint.is_file() else None
+    if job.checkpoint.exists():
+        raise UsageError(f"--output: {job.folder} holds a training already; add --resume, or choose another folder")
+    return None
+
+
+def _remarks(job: Job, pool: Pool, display: Display) -> None:
+    for reason in pool.skipped[:3]:
+        display.say(f"note: skipped {reason}")
+    if len(pool.skipped) > 3:
+        display.say(f"note: skipped {len(pool.skipped) - 3} more images")
+    display.say(f"{len(pool.images)} images to train on, {len(pool.held_out)} held out for validation")
+    if job.device == "cpu" and hasattr(os, "getloadavg"):
+        cores = environment.describe()["cores_usable"] or 1
+        busy = os.getloadavg()[0]
+        if busy + torch.get_num_threads() > cores + 1:
+            display.say(
+                f"note: {busy:.1f} of {cores} cores are busy; a training beside other work can be ten times slower"
+            )
+
+
+def starting_states(recipe: Recipe, wanted: str, registry: Registry) -> dict[str, State]:
+    """Load the weights that a recipe starts from. Raises UnavailableError saying how to get them."""
+    found: dict[str, State] = {}
+    for part, origin in recipe.starts.items():
+        owner, _, own = origin.partition("/")
+        method = registry.method(owner)
+        tags = list(dict.fromkeys([*(file.tag for file in method.weights), "small"]))
+        files = {file.part: file.file for file in method.weights}
+        (file,) = weights.find(method.name, [own], tags, method.shipped, wanted, files)
+        tensors, metadata = weights.load(file.path)
+        found[part] = State(tensors, {**metadata, "sha256": file.sha256})
+    return found
+
+
+def validator(job: Job, pool: Pool, registry: Registry) -> Validator:
+    """Make the validation of a job."""
+    recipe = job.recipe
+    owner = registry.method(recipe.method)
+    method: Method = registry.method(recipe.validate_as) if recipe.validate_as else owner
+    return Validator(method, owner, pool.held_out, recipe.validate or recipe.scales, recipe.options, job.device)
+
+
+def _write_log(job: Job, training: Training, display: Display) -> None:
+    rows = training.progress.rows
+    write_csv(job.folder / "log.csv", rows)
+    problem = draw(job.folder / "curves.png", rows, str(job.recipe)) if rows else ""
+    if problem:
+        display.say(f"note: {problem}")
+
+
+def _finish(
+    job: Job, learner: Learner, training: Training, scores: Mapping[str, float], identity: Mapping[str, str]
+) -> Result:
+    progress = training.progress
+    facts = {
+        **identity,
+        "method": job.recipe.method,
+        "tag": job.tag,
+        "steps": str(progress.step),
+        "images_seen": str(progress.step * job.recipe.batch),
+        "seconds": f"{progress.seconds:.0f}",
+        "schedule": f"{progress.position} of {job.recipe.steps}"
+        + (f", squeezed into {job.minutes:g} minutes" if job.minutes and job.fit else ""),
+        "precision": "bf16 convolutions" if training.bf16 else "float32",
+        **_machine(job),
+        "scores": json.dumps({name: round(value, 3) for name, value in scores.items()}),
+    }
+    files = []
+    for part, state in learner.states().items():
+        path = job.output / f"{part}{weights.SUFFIX}"
+        weights.save(path, state.tensors, {**facts, **state.metadata, "part": part})
+        files.append(path)
+    return Result(tuple(files), scores, progress.step, progress.seconds, training.finished)
+
+
+def _machine(job: Job) -> dict[str, str]:
+    found = environment.describe()
+    cpu = f"{found['cpu']}, {torch.get_num_threads()} threads"
+    hardware = f"{', '.join(found['gpus']) or job.device} ({cpu})" if job.device.startswith("cuda") else cpu
+    return {"hardware": hardware, "commit": str(found["commit"]), "torch": torch.__version__}
+
+
+def choose_device(name: str) -> str:
+    """Check the name of a device; "auto" is cuda where there is one. Raises UsageError."""
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        raise UsageError(f"--device: '{name}' is no device; use cpu, cuda, cuda:1 or auto") from None
+    usable = device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
+    if not usable:
+        raise UsageError(f"--device: {name} is not to be had here; use cpu or auto")
+    return str(device)

@@ -1,0 +1,95 @@
+"""The one suite that runs over every registered method, and proof that its checks can fail."""
+
+import pytest
+import toys
+
+from rescale_bench.conformance import SIZES, verify
+from rescale_bench.plugin_manager import load_registry, method_has_weights
+from rescale_bench.scales import parse_scales
+
+REGISTRY = load_registry()
+WHOLE = sorted(name for name, method in REGISTRY.methods.items() if method.halves == {"down", "up"})
+CLASSIC = [name for name in WHOLE if not method_has_weights(REGISTRY.methods[name])]
+LEARNED = [name for name in WHOLE if name not in CLASSIC]
+DERIVED = ["bicubic+lanczos3", "bicubic+edsr-baseline", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil",
+           "fgrn-type3"]  # fmt: skip
+HEAVY = ["car-edsr", "car-edsr-type3", "bicubic+edsr", "bicubic+edsr-type1"]
+
+
+def spec(name):
+    return f"{name}:weights=random" if method_has_weights(REGISTRY.method(name)) else name
+
+
+def assert_conforms(name, sizes, scales="1.1,1.9,2,2.5,3,3.7,4", separate=True):
+    findings = list(verify(spec(name), REGISTRY, sizes, parse_scales(scales), separate))
+    assert len(findings) > 3
+    assert [finding for finding in findings if finding.status == "failed"] == []
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_methods_conform_at_every_odd_size(name):
+    assert_conforms(name, SIZES)
+
+
+@pytest.mark.parametrize("name", [*LEARNED, *DERIVED])
+def test_learned_and_derived_methods_conform(name):
+    if name in HEAVY:
+        pytest.skip("in the slow suite")
+    assert_conforms(name, SIZES[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*LEARNED, *DERIVED, *HEAVY])
+def test_every_method_conforms_at_every_odd_size(name):
+    assert_conforms(name, SIZES)
+
+
+@pytest.fixture(scope="module")
+def toy_registry(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plugins")
+    return load_registry(
+        [toys.plugin_file(folder, toys.MISBEHAVING, "bad"), toys.plugin_file(folder, toys.FIXED, "fixed")]
+    )
+
+
+def failed(name, registry):
+    findings = verify(name, registry, SIZES[:1], parse_scales("2"))
+    return {finding.check.split(" ")[0] for finding in findings if finding.status == "failed"}
+
+
+def test_a_plugin_that_keeps_the_contract_passes(toy_registry):
+    assert failed("boxes", toy_registry) == set()
+    assert failed("base", toy_registry) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "checks"),
+    [
+        ("nan", {"round"}),
+        ("small", {"round"}),
+        ("largelr", {"round"}),
+        ("raises", {"round"}),
+        ("unbuildable", {"round"}),
+    ],
+)
+def test_broken_halves_fail_the_round_trip(toy_registry, name, checks):
+    assert failed(name, toy_registry) == checks
+
+
+def test_a_downscaler_that_leaks_past_the_file_is_found_by_the_seal(toy_registry):
+    findings = {finding.check: finding for finding in verify("leaky", toy_registry, SIZES[:1], parse_scales("2"))}
+    seal = next(finding for check, finding in findings.items() if "seal" in check)
+    assert seal.status == "failed"
+    assert "something besides the LR file" in seal.detail
+
+
+def test_a_method_that_remembers_is_not_repeatable(toy_registry):
+    assert "same" in failed("remembers", toy_registry)
+
+
+def test_a_margin_that_is_too_small_is_found(tmp_path):
+    text = toys.FIXED.replace("margin=1", "margin=0").replace(
+        "F.avg_pool2d(hr, self.scale)", "F.avg_pool2d(F.avg_pool2d(hr, 5, 1, 2), self.scale)"
+    )
+    registry = load_registry([toys.plugin_file(tmp_path, text)])
+    assert failed("boxes", registry) == {"tiles"}
