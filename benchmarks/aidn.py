@@ -25,7 +25,9 @@ from rescale_bench.interfaces import State
 from rescale_bench.profiling import measure
 from rescale_bench.scales import lr_size
 
-TOLERANCE = 1e-5
+TOLERANCE = 2e-5
+"""Of the largest value. In float64 both agree to 2e-14; in float32 each strays up to 8e-6 from that (384², s=3.3)."""
+
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -133,7 +135,7 @@ def idle_mb() -> float:
 
 
 def compare(name: str, ours: Call, plain: Call, repeats: int, idle: float) -> Row:
-    """Alternate two calls and print medians. Raises SystemExit where their outputs differ by over 1e-5."""
+    """Alternate two calls and print medians. Raises SystemExit where their outputs differ by over TOLERANCE."""
     seconds: list[tuple[float, float]] = []
     memory: list[tuple[float, float]] = []
     difference = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescale_bench.errors import UndefinedValueError, UsageError
@@ -78,7 +79,7 @@ def bd_rate(anchor: Curve, test: Curve, interpolation: Interpolation = "akima") 
     """
     first, second = (_checked(curve, name) for curve, name in ((anchor, "anchor"), (test, "test")))
     for curve, name in ((first, "anchor"), (second, "test")):
-        for (_, worse), (rate, better) in zip(curve, curve[1:], strict=False):
+        for (_, worse), (rate, better) in pairwise(curve):
             if better <= worse:
                 raise UndefinedValueError(
                     f"BD-rate: the quality of the {name} curve does not rise at rate {rate:.4g} "

@@ -136,6 +136,7 @@ class Method:
     derived: True when made from other methods by a name rule; its parts are then written "method/part".
     draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
     ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
+    training: dotted path of the module with `recipes()` (rescale_bench.training.recipe), imported by `train` alone.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Method:
     derived: bool = False
     draws: bool = False
     ceiling: bool = False
+    training: str = ""
 
 
 Find = Callable[[str], Method]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from rescale_bench import weights
 from rescale_bench.errors import UnavailableError, WeightsError
@@ -46,8 +47,16 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
     return ChosenWeights("+".join(tags), digest, tuple((part, str(file.path)) for part, file in found.items()))
 
 
+def lookup_order(method: Method) -> list[str]:
+    """List the tags that are tried when the user names none: those the method declares, then those it ships."""
+    declared = [file.tag for file in method.weights]
+    folder = method.shipped
+    shipped = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
+    return list(dict.fromkeys([*declared, *shipped]))
+
+
 def _find(method: Method, parts: list[str], wanted: str) -> list[weights.Found]:
-    tags = list(dict.fromkeys(file.tag for file in method.weights))
+    tags = lookup_order(method)
     files = {file.part: file.file for file in method.weights if file.tag == "published"}
     return weights.find(method.name, parts, tags, method.shipped, wanted, files)
 
@@ -63,8 +72,6 @@ def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived:
 
 
 def _read(path: str) -> State:
-    from pathlib import Path
-
     tensors, metadata = weights.load(Path(path))
     return State(tensors, metadata)
 

@@ -162,7 +162,7 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
             schema, _ = line["schema"], line["cell"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(
-                f"{path}, line {number} is damaged; delete that line (its cell is measured again) and run the same command"
+                f"{path}, line {number} is damaged; delete it (its cell is measured again) and run once more"
             ) from None
         if schema != SCHEMA:
             raise StoreError(f"{path} has schema {schema}, this version reads {SCHEMA}; use another -o")

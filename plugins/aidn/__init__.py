@@ -67,4 +67,5 @@ def rescale_bench_methods() -> Iterable[Method]:
         # Constant tables of the JPEG-aware variant (AIDN+).
         ignored=("jpeg.*",),
         parameters={"any": 3_775_362},
+        training=f"{__name__}.training",
     )

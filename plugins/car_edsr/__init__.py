@@ -65,4 +65,5 @@ def rescale_bench_methods() -> Iterable[Method]:
         parameters=PARAMETERS,
         # At scale 4: 88 for the resampler, 272 for EDSR; holds for tiles that begin at multiples of 8.
         margin=360,
+        training=f"{__name__}.training",
     )

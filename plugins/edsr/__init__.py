@@ -68,6 +68,7 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         parameters=PARAMETERS[name],
         # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail, at scale 4.
         margin=4 * (2 * blocks + 4),
+        training=f"{__name__}.training",
     )
 
 

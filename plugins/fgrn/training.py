@@ -10,6 +10,7 @@ import torch
 
 from rescale_bench.interfaces import State, States
 from rescale_bench.networks.loading import fresh_tensors
+from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.learner import Batch, Learner
 from rescale_bench.training.losses import absolutes
 from rescale_bench.training.precision import keep_float32
@@ -30,7 +31,7 @@ class FgrnLearner(Learner):
         """Begin with Kaiming weights, or as a plain image resampler where the recipe says so."""
         del start
         layout = recipe.layout
-        self.part, self.wanted = recipe.part, set(recipe.losses)
+        self.part, self.guided = recipe.part, "direct" in recipe.losses
         build = partial(
             FlowGuidedNetwork,
             Layout(
@@ -49,11 +50,8 @@ class FgrnLearner(Learner):
         keep_float32([self.network.down.tail, self.network.up.tail])
 
     def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
-        """Compute the terms that the recipe weighs: L_rec, L_guide's two parts, or the ablation's direct guidance."""
-        x = self.network.squeeze(batch.hr)
-        found = self.network(batch.hr) if self.wanted & {"guidance", "volume"} else None
-        if found is None:
-            return self._ablation(batch, x)
+        """Compute L_rec and the two parts of L_guide."""
+        found = self.network(batch.hr)
         return {
             "reconstruction": absolutes(found.restored - batch.hr),
             "guidance": absolutes(found.guided - batch.lr),
@@ -61,10 +59,89 @@ class FgrnLearner(Learner):
             "volume": -found.log_det.float().mean(),
         }
 
-    def _ablation(self, batch: Batch, x: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        raise NotImplementedError
-
     def states(self) -> Mapping[str, State]:
         """Return the network and whether β is bounded."""
         bounded = str(self.network.layout.bounded).lower()
         return {self.part: State(self.network.state_dict(), {BOUNDED: bounded})}
+
+
+class AblationLearner(FgrnLearner):
+    """Table 3's rivals: no guidance (DU_none), or Gd itself drawn to bicubic (DU_bic); the flow stays the identity."""
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute L_rec and, for DU_bic, the distance of x to the bicubic LR."""
+        x = self.network.squeeze(batch.hr)
+        terms = {"reconstruction": absolutes(self.network.restore(quantise(x)) - batch.hr)}
+        return {**terms, "direct": absolutes(x - batch.lr)} if self.guided else terms
+
+
+def begin_as_resampler(network: FlowGuidedNetwork) -> None:
+    """Let Gd begin as the block average and Gu as pixel repetition."""
+    pixels = network.layout.scale**2
+    blocks = [list(range(colour * pixels, (colour + 1) * pixels)) for colour in range(3)]
+    copies = [[colour] for colour in range(3) for _ in range(pixels)]
+    _begin(network.down, blocks, [[0], [1], [2]])
+    _begin(network.up, [[0], [1], [2]], copies)
+
+
+def _begin(trunk: ResidualTrunk, head: list[list[int]], tail: list[list[int]]) -> None:
+    pass_colours(trunk.head, head)
+    pass_colours(trunk.tail, tail)
+    hush([trunk.closing])
+
+
+def _paper(part: str) -> Recipe:
+    published = LAYOUTS[part]
+    layout = {"blocks": published.blocks, "cells": published.cells, "channels": 64, "growth": 32, "bounded": True}
+    return Recipe(
+        name="paper",
+        method="fgrn",
+        part=part,
+        summary="L_rec for Gd and Gu, L_guide for the flow; 10⁶ steps (the paper gives no number)",
+        source="BMVC 2021, sec. 3.4 and 4",
+        learner=FgrnLearner,
+        losses={"reconstruction": 1.0, "guidance": 1.0, "volume": 1e-3},
+        steps=1_000_000,
+        batch=36,
+        patch=192,
+        scales=(part.removeprefix("x"),),
+        adam=Adam(3e-4),
+        schedule=Schedule("steps", (200_000, 400_000, 600_000, 800_000)),
+        layout=layout,
+        settings={"begin": "kaiming"},
+    )
+
+
+def _small(paper: Recipe) -> Recipe:
+    wide = {"x2": {"blocks": 5, "cells": 2}, "x4": {"blocks": 8, "cells": 2}}[paper.part]
+    return replace(
+        paper,
+        name="small",
+        summary=f"narrow network for minutes of a CPU, begun as a resampler; {paper.summary.partition(';')[0]}",
+        steps=20_000,
+        batch=8,
+        patch={"x2": 96, "x4": 128}[paper.part],
+        adam=Adam(1e-3),
+        schedule=Schedule("cosine", warmup=0.01),
+        layout={**paper.layout, **wide, "channels": 40, "growth": 16},
+        settings={"begin": "resampler"},
+        clip=1000.0,
+        precision="auto",
+        fits_budget=True,
+    )
+
+
+def _ablation(recipe: Recipe, name: str, summary: str, losses: Mapping[str, float]) -> Recipe:
+    name = name if recipe.name == "paper" else f"{name}-{recipe.name}"
+    return replace(recipe, name=name, summary=summary, learner=AblationLearner, losses=losses)
+
+
+def recipes() -> Iterable[Recipe]:
+    """Yield the paper's recipe, the short one, and the ablation in both sizes."""
+    for part in LAYOUTS:
+        paper = _paper(part)
+        for recipe in (paper, _small(paper)):
+            yield recipe
+            yield _ablation(recipe, "du-none", "Table 3, DU_none: no guidance", {"reconstruction": 1.0})
+            direct = {"reconstruction": 1.0, "direct": 1.0}
+            yield _ablation(recipe, "du-bic", "Table 3, DU_bic: Gd drawn to the bicubic LR", direct)

@@ -63,6 +63,7 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         shipped=SHIPPED,
         parameters=parameters,
         draws=True,
+        training=f"{__name__}.training",
     )
 
 
@@ -74,6 +75,7 @@ def rescale_bench_methods() -> Iterable[Method]:
     yield replace(
         _method("irn", "invertible Haar and coupling network", NativeScales.of(2, 4, 8), PARAMETERS),
         citation=ECCV,
+        siblings={"3": "irn-ld"},
         weights=_published("DIV2K, 500k steps, as the paper", x2="IRN_x2.pth", x4="IRN_x4.pth", x8="IRN_x8.pth"),
     )
     yield replace(

@@ -108,6 +108,7 @@ def _option(option: Any) -> str:
 
 def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
     from rescale_bench import weights
+    from rescale_bench.method_weights import lookup_order
 
     yield "method", method.name
     yield "plugin", plugins.origin("methods", method.name)
@@ -123,8 +124,7 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
     if method.parameters:
         yield "parameters", [f"{part}: {count:,}" for part, count in method.parameters.items()]
     if method.weights or method.shipped:
-        tags = list(dict.fromkeys(file.tag for file in method.weights))
-        yield "lookup order", [*tags, "random only when asked for (unpublishable)"]
+        yield "lookup order", [*lookup_order(method), "your own tags, and random (unpublishable), only when asked for"]
         yield "weights here", [
             line for entry in weights.available(method.name, method.shipped) if tag in ("", entry.tag)
             for line in _weights(entry, detailed=bool(tag))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import rescale_bench
-from rescale_bench.cli import check, export, listing, prepare, published, report, run, table, verify
+from rescale_bench.cli import check, export, listing, plot, prepare, published, report, run, table, train, verify
 from rescale_bench.errors import RescaleBenchError
 
-VERBS = (run, listing, table, report, export, check, published, prepare, verify)
+VERBS = (run, listing, table, plot, report, export, check, published, prepare, train, verify)
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage or configuration,
 3 regression found, 4 nothing comparable, 130 interrupted.
 environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights), _CACHE (downloads),

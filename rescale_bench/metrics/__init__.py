@@ -26,7 +26,6 @@ DEFAULT_METRICS: tuple[str, ...] = (
     "ssim_lr",
     "piqe_lr",
     "bpp_png",
-    "bpp_jxl",
     "seconds_down",
     "seconds_up",
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GAP = 0.28
 """Inches between panels, beside what their labels need."""
-HEAD, TITLE, FOOT, NOTE = 0.62, 0.26, 0.46, 0.145
+HEAD, TITLE, FOOT, NOTE = 0.57, 0.26, 0.46, 0.145
 """Inches: title and subtitle; a panel's title; an axis and its label; one line of the notes or the legend."""
 
 
@@ -26,12 +26,13 @@ class Drawn:
     """What a panel's drawing leaves to be named.
 
     anchors: the places of the names. column: write them in a column right of the axes.
-    obstacles: further points that names stay off.
+    obstacles: further points that names stay off; soft: the same, where there is room (bars, fences).
     """
 
     anchors: Sequence[Anchor] = ()
     column: bool = False
     obstacles: Sequence[tuple[float, float]] = ()
+    soft: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Plan:
     """A sheet before it is drawn.
 
     panels: row by row. columns: panels side by side. names: what may stand beside lines, for its width.
-    size: of one pair of axes, left: room for its y axis, in inches. styles: of the names in the legend.
+    size: of one pair of axes, left: room for its y axis, in inches. styles: of the names in the legend, drawn as
+    lines with markers or as markers alone.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Plan:
     names: Sequence[str] = ()
     size: tuple[float, float] = (3.3, 2.5)
     left: float = 0.62
+    lines: bool = True
 
 
 def compose(plan: Plan) -> Figure:
@@ -98,12 +101,12 @@ def _sheet(plan: Plan, legend: bool) -> tuple[Figure, bool]:
         drawn = panel.draw(axes)
         if not legend:
             write = label_ends(axes, drawn.anchors) if drawn.column else label_points(
-                axes, drawn.anchors, drawn.obstacles
+                axes, drawn.anchors, drawn.obstacles, drawn.soft
             )  # fmt: skip
             fits = fits and write
     _texts(figure, plan.title, subtitle, notes)
     if legend:
-        _legend(figure, plan.styles, width, (len(notes) * NOTE + 0.12) / height)
+        _legend(figure, plan, width, (len(notes) * NOTE + 0.12) / height)
     return figure, fits
 
 
@@ -116,12 +119,12 @@ def _texts(figure: Figure, title: str, subtitle: Sequence[str], notes: Sequence[
         figure.text(x, (0.09 + index * NOTE) / height, note, fontsize=SMALL, color=GREY, va="bottom")
 
 
-def handles(styles: Mapping[str, Style]) -> list[Line2D]:
-    """Make the legend's samples."""
+def handles(styles: Mapping[str, Style], lines: bool = True) -> list[Line2D]:
+    """Make the legend's samples, with lines or of markers alone."""
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line, label=label)
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line if lines else "", label=label)
         for label, style in styles.items()
     ]
 
@@ -135,15 +138,15 @@ def _legend_rows(styles: Mapping[str, Style], width: float) -> int:
     return -(-len(styles) // _legend_columns(styles, width))
 
 
-def _legend(figure: Figure, styles: Mapping[str, Style], width: float, bottom: float) -> None:
+def _legend(figure: Figure, plan: Plan, width: float, bottom: float) -> None:
     figure.legend(
-        handles=handles(styles),
+        handles=handles(plan.styles, plan.lines),
         loc="lower left",
         bbox_to_anchor=(0.06 / width, bottom),
-        ncols=_legend_columns(styles, width),
+        ncols=_legend_columns(plan.styles, width),
         frameon=False,
         fontsize=SMALL,
-        handlelength=3.2,
+        handlelength=3.2 if plan.lines else 1.2,
         columnspacing=1.4,
         labelspacing=0.35,
         borderaxespad=0,

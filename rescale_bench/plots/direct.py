@@ -42,22 +42,24 @@ def direct_jpeg_curve(
     codec: Codec,
     measure: Measure,
     qualities: Sequence[int] = QUALITIES,
+    crop: int = 1,
 ) -> DirectCurve:
     """Encode each HR image at each quality, decode it, and measure it as a restored HR of that scale.
 
     codec: takes the option "quality" (jpeg). measure: of a metric that judges the HR. scale fixes crop and border, so
-    that the numbers stand beside those of rescaling. Raises UsageError for a protocol that works on Y alone.
+    that the numbers stand beside those of rescaling. crop: sides are cut to multiples of it first.
+    Raises UsageError for a protocol that works on Y alone.
     """
     if protocol.plane != "rgb":
         raise UsageError(f"direct JPEG: the protocol {protocol.name} has no RGB image to encode")
-    hrs = [_read(path, protocol, scale) for path in images]
+    hrs = [_read(path, protocol, scale, crop) for path in images]
     if not hrs:
         raise UsageError("direct JPEG: there is no image to encode")
     points = []
     for quality in qualities:
-        pairs = [_jpeg(hr, quality, codec, protocol, scale) for hr in hrs]
-        rate = fmean(8 * len(sample.file or b"") / (hr.shape[-2] * hr.shape[-1]) for sample, hr in zip(pairs, hrs, strict=True))
-        points.append((rate, fmean(measure(sample, {}) for sample in pairs)))
+        samples = [_jpeg(hr, quality, codec, protocol, scale) for hr in hrs]
+        rates = [8 * len(sample.file or b"") / (sample.hr.shape[-2] * sample.hr.shape[-1]) for sample in samples]
+        points.append((fmean(rates), fmean(measure(sample, {}) for sample in samples)))
     return DirectCurve(tuple(sorted(points)), born_as_jpeg(hrs[:3], codec))
 
 
@@ -67,8 +69,6 @@ def born_as_jpeg(images: Sequence[torch.Tensor], codec: Codec) -> int | None:
     images: uint8 (3, H, W), cut at the right and bottom only. Returns the quality with the highest spike of the mean
     PSNR over that of the next quality, None where no spike reaches 1.5 dB.
     """
-    import math
-
     from rescale_bench.metrics.similarity import psnr
 
     def mean(quality: int) -> float:
@@ -77,15 +77,15 @@ def born_as_jpeg(images: Sequence[torch.Tensor], codec: Codec) -> int | None:
     curve = {quality: mean(quality) for quality in (*PROBED, PROBED[-1] + 1)}
     spikes = {quality: curve[quality] - curve[quality + 1] for quality in PROBED}
     best = max(spikes, key=lambda quality: (spikes[quality], quality))
-    return best if spikes[best] > SPIKE and not math.isnan(spikes[best]) else None
+    return best if spikes[best] > SPIKE else None
 
 
-def _read(path: Path, protocol: Protocol, scale: Decimal) -> torch.Tensor:
+def _read(path: Path, protocol: Protocol, scale: Decimal, crop: int) -> torch.Tensor:
     from rescale_bench.image import read_image
     from rescale_bench.roundtrip import prepare_hr
 
     loaded = read_image(path)
-    return prepare_hr(loaded.pixels, loaded.grey, protocol, scale)
+    return prepare_hr(loaded.pixels, loaded.grey, protocol, scale, crop)
 
 
 def _decoded(image: torch.Tensor, quality: int, codec: Codec) -> tuple[bytes, torch.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.plots.style import SMALL, Style
+from rescale_bench.plots.style import FONT, SMALL, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,13 +16,13 @@ LINE = 1.25
 """Line height in units of the text size."""
 WIDE = 20
 """Longer names break before their bracket."""
-NEAR, FARTHER = 5.0, (11.0, 18.0, 27.0)
+NEAR, FARTHER = 6.0, (11.0, 18.0, 27.0)
 """Distances of a name from its point, in points; from the second on a thin line leads to it."""
 COLUMN = 13.0
 """Distance of the column of names from the axes, in points."""
 OVER = 6.0
 """How far a name beside a point may reach over the right edge of its axes, in points."""
-MARKER = 3.5
+MARKER = 4.5
 """Half the side of the box that a marker keeps free, in points."""
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top, in points."""
@@ -39,7 +39,7 @@ class Anchor:
 
 
 def broken(label: str) -> str:
-    """Break a long name before its bracket or its codec: "irn\\n[random: not publishable]"."""
+    """Break a long name before its bracket or its codec: "irn" over "[random: not publishable]"."""
     if len(label) <= WIDE:
         return label
     return label.replace(" [", "\n[", 1).replace(" · ", "\n", 1)
@@ -52,7 +52,7 @@ def text_size(text: str, size: float = SMALL) -> tuple[float, float]:
     from matplotlib.textpath import TextPath
 
     lines = text.split("\n")
-    font = FontProperties(family="DejaVu Sans")
+    font = FontProperties(family=FONT)
     widths = [TextPath((0, 0), line, size=size, prop=font).get_extents().x1 if line.strip() else 0 for line in lines]
     return float(max(widths)), len(lines) * LINE * size
 
@@ -106,30 +106,22 @@ def label_ends(axes: Axes, anchors: Sequence[Anchor]) -> bool:
     return True
 
 
-def label_points(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[tuple[float, float]] = ()) -> bool:
+def label_points(
+    axes: Axes,
+    anchors: Sequence[Anchor],
+    obstacles: Sequence[tuple[float, float]] = (),
+    soft: Sequence[tuple[float, float]] = (),
+) -> bool:
     """Write each name beside its point where it touches nothing. False where one finds no place.
 
     obstacles: further points, in data coordinates, that names stay off (those along lines). Every anchor is one.
+    soft: points that they stay off where there is room.
     """
-    width, height = size_of(axes)
     spots = _positions(axes, anchors)
     taken: list[Box] = [_around(spot, MARKER) for spot in spots]
     taken += [_around(spot, 1.5) for spot in _pixels(axes, obstacles)]
-    chosen: list[tuple[Anchor, float, float, float]] = []
-    # The most crowded point chooses first.
-    for index in sorted(range(len(anchors)), key=lambda one: _nearest(spots, one)):
-        anchor, (x, y) = anchors[index], spots[index]
-        w, h = text_size(broken(anchor.label))
-        for far, dx, dy in _candidates(w, h):
-            box = (x + dx, y + dy, x + dx + w, y + dy + h)
-            inside = box[0] >= 1 and box[1] >= 1 and box[2] <= width + OVER and box[3] <= height + 4
-            if inside and not any(_touch(box, other) for other in taken):
-                taken.append(box)
-                chosen.append((anchor, far, dx, dy))
-                break
-        else:
-            return False
-    for anchor, far, dx, dy in chosen:
+    chosen = _choose(axes, anchors, spots, taken, [_around(spot, 1.0) for spot in _pixels(axes, soft)])
+    for anchor, far, dx, dy in chosen or ():
         w, h = text_size(broken(anchor.label))
         axes.annotate(
             broken(anchor.label),
@@ -143,7 +135,31 @@ def label_points(axes: Axes, anchors: Sequence[Anchor], obstacles: Sequence[tupl
             annotation_clip=False,
             arrowprops=_leader(anchor.style, (0 if dx > 0 else 1 if dx + w < 0 else 0.5, 0.5)) if far > NEAR else None,
         )
-    return True
+    return chosen is not None
+
+
+def _choose(
+    axes: Axes, anchors: Sequence[Anchor], spots: Sequence[tuple[float, float]], taken: list[Box], soft: Sequence[Box]
+) -> list[tuple[Anchor, float, float, float]] | None:
+    """Find (anchor, distance, dx, dy) for every name, None where one has no place. taken grows."""
+    width, height = size_of(axes)
+    chosen: list[tuple[Anchor, float, float, float]] = []
+    # The most crowded point chooses first.
+    for index in sorted(range(len(anchors)), key=lambda one: _nearest(spots, one)):
+        anchor, (x, y) = anchors[index], spots[index]
+        w, h = text_size(broken(anchor.label))
+        free = []
+        for far, dx, dy in _candidates(w, h):
+            box = (x + dx, y + dy, x + dx + w, y + dy + h)
+            inside = box[0] >= 1 and box[1] >= 1 and box[2] <= width + OVER and box[3] <= height + 4
+            if inside and not any(_touch(box, other) for other in taken):
+                free.append((any(_touch(box, other) for other in soft), box, far, dx, dy))
+        if not free:
+            return None
+        _, box, far, dx, dy = min(free, key=lambda one: one[0])
+        taken.append(box)
+        chosen.append((anchor, far, dx, dy))
+    return chosen
 
 
 def size_of(axes: Axes) -> tuple[float, float]:

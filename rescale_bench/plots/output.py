@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
-from rescale_bench.plots.style import RC
+from rescale_bench.plots.style import FONT, RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +47,8 @@ def svg(figure: Figure, standalone: bool = False) -> str:
     referred = set(re.findall(r"""(?:url\(|href=")#([^)"]+)""", element))
     element = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", element)
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    # Where the page is read DejaVu may be missing; Verdana is the widely installed font of its width.
+    element = element.replace(f"'{FONT}'", f"'{FONT}', Verdana, Arial, sans-serif")
     name = escape(" – ".join(part.get_text().replace("\n", " ") for part in figure.texts[:2]))
     element = element.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
     return head + element if standalone else element.rstrip("\n")

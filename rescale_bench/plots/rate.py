@@ -1,4 +1,4 @@
-"""Rate-distortion: bits per HR pixel of the LR's file against quality of the HR, and what lies between two curves."""
+"""Rate-distortion: bits per HR pixel of the LR's file against quality of the HR."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rescale_bench.bdrate import Delta, Interpolation, bd_psnr, bd_rate
-from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.direct import DirectCurve
 from rescale_bench.plots.labels import Anchor
 from rescale_bench.plots.scale import along, limits, panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, select, title_of, usable, usual_scales
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from rescale_bench.tables.scores import Score
@@ -52,7 +49,9 @@ def plan_rate(selection: Selection, options: Options, direct: Direct) -> Plan:
     """Plan one panel per data set and scale. direct: the HR as JPEG, by (data set, scale)."""
     metric = selection.metrics(options.metrics)[0]
     scales, passed = usual_scales(selection, options.scales)
-    panels, found, looks = [], [], {}
+    panels: list[Panel] = []
+    found: list[Rates] = []
+    looks: dict[str, Style] = {}
     for dataset in selection.datasets:
         for scale in scales:
             rates = collect(selection, metric, dataset, scale)
@@ -88,7 +87,9 @@ def _codecs(codecs: Sequence[str]) -> str:
     for codec in codecs:
         family, _, options = codec.partition(":")
         texts.setdefault(family, []).append(options.removeprefix("quality=") or "default")
-    return ", ".join(f"{family} ({', '.join(given)})" if given != ["default"] else family for family, given in texts.items())
+    return ", ".join(
+        f"{family} ({', '.join(given)})" if given != ["default"] else family for family, given in texts.items()
+    )
 
 
 def _notes(found: Iterable[Rates], direct: Direct) -> list[str]:
@@ -135,7 +136,14 @@ def _draw(found: Sequence[Rates], styles: Mapping[str, Style], direct: DirectCur
     everything = [point for one in found for points in one.curves.values() for point in points]
     if direct is not None:
         shown = [point for point in direct.points if _near(point, everything)]
-        axes.plot(*zip(*direct.points, strict=True), color=GREY, linestyle=DIRECT_STYLE.line, marker=".", linewidth=1.2, zorder=2)
+        axes.plot(
+            *zip(*direct.points, strict=True),
+            color=GREY,
+            linestyle=DIRECT_STYLE.line,
+            marker=".",
+            linewidth=1.2,
+            zorder=2,
+        )
         obstacles += _along_log(direct.points)
         anchors.append(Anchor(*(shown or list(direct.points))[-1], DIRECT, DIRECT_STYLE))
     for one in found:
@@ -179,80 +187,3 @@ def _limits(axes: Axes, everything: Sequence[Point]) -> None:
 
 def _along_log(points: Sequence[Point]) -> list[Point]:
     return [(10**x, y) for x, y in along([(math.log10(x), y) for x, y in points])]
-
-
-# --- what lies between two curves ------------------------------------------------
-
-
-@dataclass(frozen=True)
-class BdRow:
-    """One comparison: a method's curve against an anchor's, within a data set, scale and codec family.
-
-    rate, quality: BD-rate and BD-PSNR, None where the calculation is undefined; reason: why, "" otherwise.
-    """
-
-    dataset: str
-    scale: str
-    codec: str
-    anchor: str
-    label: str
-    rate: Delta | None
-    quality: Delta | None
-    reason: str = ""
-
-
-def rate_curves(frame: pd.DataFrame, **options: object) -> dict[tuple[str, str, str, str], list[Point]]:
-    """List the curves of a run: (data set, scale, codec family, method) → (bpp, quality), rising in bpp.
-
-    options: as figure's. Raises what select raises.
-    """
-    asked = Options(**options)  # type: ignore[arg-type]  # Options checks the names
-    selection = select(frame, asked, (RATE,))
-    metric = selection.metrics(asked.metrics)[0]
-    return {
-        (dataset, scale, family, one.label): list(points)
-        for dataset in selection.datasets
-        for scale in selection.scales
-        for one in collect(selection, metric, dataset, scale)
-        for family, points in one.curves.items()
-        if len(points) > 1
-    }
-
-
-def bd_rows(
-    curves: Mapping[tuple[str, str, str, str], Sequence[Point]],
-    anchor: str,
-    direct: Direct | None = None,
-    interpolation: Interpolation = "akima",
-) -> list[BdRow]:
-    """Compare every curve with the anchor method's of the same data set, scale and codec, and with direct JPEG.
-
-    Raises UsageError where no curve of the anchor is there and no direct one either.
-    """
-    rows = []
-    for (dataset, scale, family, label), points in curves.items():
-        against: dict[str, Sequence[Point]] = {}
-        if label != anchor and (dataset, scale, family, anchor) in curves:
-            against[anchor] = curves[dataset, scale, family, anchor]
-        if direct and (dataset, scale) in direct:
-            against[DIRECT] = direct[dataset, scale].points
-        for name, base in against.items():
-            rows.append(_compare(dataset, scale, family, name, label, base, points))
-    if not rows and curves:
-        raise UsageError(f"BD-rate: no curve of the anchor {anchor} in this run; name another with --reference")
-    del interpolation
-    return rows
-
-
-def _compare(
-    dataset: str, scale: str, family: str, anchor: str, label: str, base: Sequence[Point], points: Sequence[Point]
-) -> BdRow:
-    found: list[Delta | None] = []
-    reasons = []
-    for calculate in (bd_rate, bd_psnr):
-        try:
-            found.append(calculate(base, points))
-        except RescaleBenchError as error:
-            found.append(None)
-            reasons.append(str(error))
-    return BdRow(dataset, scale, family, anchor, label, found[0], found[1], "; ".join(dict.fromkeys(reasons)))

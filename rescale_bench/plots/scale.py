@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
@@ -82,7 +83,9 @@ def height_of(score: Score, relative: bool) -> float | None:
     return score.difference.mean if score.difference is not None and score.difference.n == len(score.finite) else None
 
 
-def _draw(found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], relative: bool, axes: Axes) -> Drawn:
+def _draw(
+    found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], relative: bool, axes: Axes
+) -> Drawn:
     lines: dict[str, list[Score]] = {}
     for score in sorted(found, key=lambda one: Decimal(one.group.scale)):
         if height_of(score, relative) is not None:
@@ -152,6 +155,6 @@ def along(points: Sequence[tuple[float, float]], steps: int = 24) -> list[tuple[
     """List places along a broken line, for names to stay off."""
     return [
         (a + (c - a) * step / steps, b + (d - b) * step / steps)
-        for (a, b), (c, d) in zip(points, points[1:], strict=False)
+        for (a, b), (c, d) in pairwise(points)
         for step in range(steps + 1)
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import Anchor
+from rescale_bench.plots.scale import along as places_along
 from rescale_bench.plots.scale import banded, height_of, limits, panel_title
 from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
     from rescale_bench.tables.scores import Score
 
+STEPS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.45, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
+    (0.9, (1, 1.5, 2, 3, 5, 7)),
+    (1.6, (1, 2, 5)),
+    (3.0, (1, 3)),
+)
+"""Decades of a logarithmic axis, and the ticks within each below that span."""
 SECONDS = ("seconds_down", "seconds_up")
 
 
@@ -106,6 +114,7 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
         for scale in scales
         if (found := [score for score in selection.at(metric, dataset, scale) if _drawable(score, along)])
     ]
+    shown = {selection.name(score) for score in drawn if _drawable(score, along)}
     without = sorted({selection.name(score) for score in drawn if usable(score) and along.place(score) is None})
     remarks = [*notes]
     if any(banded(score) for score in drawn):
@@ -118,7 +127,9 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
         panels=panels,
         columns=min(3, len(scales)) if len(selection.datasets) > 1 and len(scales) > 1 else 3,
         notes=[*remarks, *left_out(drawn, selection), *([passed] if passed else [])],
-        styles=looks,
+        styles={name: looks[name] for name in looks if name in shown},
+        size=(3.7, 2.8),
+        lines=False,
     )
 
 
@@ -131,10 +142,11 @@ def _draw(
 ) -> Drawn:
     places = [(score, along.place(score) or (math.nan,) * 3) for score in found]
     regular = [x for _, (x, _, _) in places if math.isfinite(x) and (x > 0 or not along.log)]
+    reach = [end for _, (x, low, high) in places if x in regular for end in (low, high)]
     if along.log:
         axes.set_xscale("log")
-    edge = _edge(axes, along, regular, any(x not in regular for _, (x, _, _) in places))
-    anchors, ys, bars = [], [], []
+    edge, fence = _edge(axes, along, reach, any(x not in regular for _, (x, _, _) in places))
+    anchors, ys, bars, soft = [], [], [], []
     for score, (x, low, high) in places:
         y = height_of(score, relative)
         if y is None:
@@ -143,7 +155,9 @@ def _draw(
         half = score.difference.half_width if banded(score) and score.difference else 0.0
         if high > low:
             axes.plot([low, high], [y, y], color=style.colour, linewidth=0.9, zorder=2)
+            soft += _between(axes, (low, y), (high, y))
         if half:
+            soft += _between(axes, (at, y - half), (at, y + half))
             axes.plot([at, at], [y - half, y + half], color=style.colour, linewidth=0.9, alpha=0.8, zorder=2)
         axes.plot(
             [at], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="", zorder=3,
@@ -155,11 +169,21 @@ def _draw(
     axes.set_ylim(*limits(ys, bars))
     axes.set_xlabel(along.title)
     axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))
-    return Drawn(anchors)
+    bottom, top = axes.get_ylim()
+    if fence is not None:
+        soft += _between(axes, (fence, bottom), (fence, top))
+    return Drawn(anchors, soft=soft)
 
 
-def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> float:
-    """Fix the x axis and return where a value that has no place on it (0, ∞) is drawn, behind a dotted line."""
+def _between(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """List places along a straight bar, even where the x axis is logarithmic."""
+    turn, back = axes.transScale, axes.transScale.inverted()
+    ends = [(float(x), float(y)) for x, y in turn.transform([start, end])]
+    return [(float(x), float(y)) for x, y in back.transform(places_along(ends, 40))]
+
+
+def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> tuple[float, float | None]:
+    """Fix the x axis; return where a value that has no place on it (0, ∞) is drawn, and the fence before it."""
     if along.log:
         low, high = (math.log10(min(regular)), math.log10(max(regular))) if regular else (0.0, 1.0)
     else:
@@ -170,12 +194,35 @@ def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> f
     ends = [low - sides["left"] * span, high + sides["right"] * span]
     at = ends[0] + 0.07 * span if along.edge == "left" else ends[1] - 0.1 * span
     fence = at + 0.1 * span if along.edge == "left" else at - 0.1 * span
-    turn = (lambda value: 10**value) if along.log else (lambda value: value)
+    turn: Callable[[float], float] = (lambda value: 10**value) if along.log else (lambda value: value)
     axes.set_xlim(turn(ends[0]), turn(ends[1]))
-    if needed and along.edge:
-        _keep_ticks(axes, turn(fence), along, turn(at))
-        axes.axvline(turn(fence), color=GREY, linewidth=0.7, linestyle=(0, (1, 2)))
-    return float(turn(at))
+    _ticks(axes, along, (low, high))
+    if not (needed and along.edge):
+        return turn(at), None
+    _keep_ticks(axes, turn(fence), along, turn(at))
+    axes.axvline(turn(fence), color=GREY, linewidth=0.7, linestyle=(0, (1, 2)))
+    return turn(at), turn(fence)
+
+
+def _ticks(axes: Axes, along: Along, ends: tuple[float, float]) -> None:
+    """Put few round ticks, written out: 0.05 · 0.1 · 0.2, 500k · 1M · 2M."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    if not along.log:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return
+    subs = next((subs for span, subs in STEPS if ends[1] - ends[0] < span), (1.0,))
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def short(value: float) -> str:
+    """Write a number in few characters: 0.05, 20, 1.5k, 2M."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
 
 
 def _keep_ticks(axes: Axes, fence: float, along: Along, at: float) -> None:
@@ -183,9 +230,11 @@ def _keep_ticks(axes: Axes, fence: float, along: Along, at: float) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     low, high = sorted(axes.get_xlim())
-    beyond = (lambda tick: tick <= fence) if along.edge == "left" else (lambda tick: tick >= fence)
     axis = axes.xaxis
-    kept = [float(tick) for tick in axis.get_major_locator()() if low <= tick <= high and not beyond(tick)]
+    ticks = [float(tick) for tick in axis.get_major_locator()() if low <= tick <= high]
+    # The name of the place beyond the fence is wide; a tick's text must not run into it.
+    room = 0.03 * (high - low)
+    kept = [tick for tick in ticks if (tick > fence if along.edge == "left" else tick < fence - room)]
     texts = dict(zip(kept, axis.get_major_formatter().format_ticks(kept), strict=True))
     axis.set_major_locator(FixedLocator([*kept, at]))
     axis.set_minor_locator(NullLocator())

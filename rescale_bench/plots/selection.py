@@ -145,7 +145,8 @@ def _one_protocol(rows: pd.DataFrame, wanted: str) -> tuple[pd.DataFrame, str]:
     found = sorted(set(texts))
     if len(found) > 1:
         raise UsageError(
-            f"the rows hold {len(found)} protocols, which never share axes: choose one with --protocol ({', '.join(found)})"
+            f"the rows hold {len(found)} protocols, which never share axes: "
+            f"choose one with --protocol ({', '.join(found)})"
         )
     return rows.reset_index(drop=True), found[0].removesuffix(" version ")
 

@@ -35,21 +35,31 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
         Panel(panel_title(found, scale), partial(_draw, found, selection, looks, options.relative))
         for dataset in selection.datasets
         for scale in scales
-        if (found := [one for one in selection.at(metric, dataset, scale) if values_of(one, selection, options.relative)])
+        if (found := _strips(selection, metric, dataset, scale, options.relative))
     ]
     notes = ["Point: one image. Upright bar: the mean. Grey: the same image in the next strip."]
     if any(score.count("infinite") for score in drawn):
         notes.append("Images with an infinite value (identical) are not drawn.")
     return Plan(
-        title=f"{title_of(metric)} image by image" + (f", relative to {selection.reference}" if options.relative else ""),
+        title=f"{title_of(metric)} image by image"
+        + (f", relative to {selection.reference}" if options.relative else ""),
         subtitle=selection.subtitle,
         panels=panels,
         columns=min(2, len(scales)) if len(selection.datasets) > 1 and len(scales) > 1 else 2,
         notes=[*notes, *left_out(drawn, selection), *([passed] if passed else [])],
         styles=looks,
-        size=(3.6, max(1.2, STRIP * len(looks) + 0.25)),
+        size=(3.7, max(1.2, STRIP * len(looks) + 0.25)),
         left=max(text_size(broken(name))[0] for name in looks) / 72 + 0.32,
     )
+
+
+def _strips(selection: Selection, metric: str, dataset: str, scale: str, relative: bool) -> list[Score]:
+    """Pick the scores with points; the reference has none but zeros in its own differences."""
+    return [
+        score
+        for score in selection.at(metric, dataset, scale)
+        if values_of(score, selection, relative) and not (relative and score.label == selection.reference)
+    ]
 
 
 def values_of(score: Score, selection: Selection, relative: bool) -> dict[str, float]:
@@ -70,7 +80,9 @@ def offsets(images: Sequence[str]) -> dict[str, float]:
     return {image: 0.52 * ((index * GOLDEN) % 1 - 0.5) for index, image in enumerate(sorted(images))}
 
 
-def _draw(found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], relative: bool, axes: Axes) -> Drawn:
+def _draw(
+    found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], relative: bool, axes: Axes
+) -> Drawn:
     values = {id(score): values_of(score, selection, relative) for score in found}
     sign = -1 if found[0].about.direction == "down" else 1
 

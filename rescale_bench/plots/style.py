@@ -16,8 +16,11 @@ GREY = "#595959"
 SMALL, BASE, LARGE = 7.0, 8.0, 10.5
 """Text sizes in points."""
 
-RC: dict[str, Any] = {
-    "font.family": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+FONT = "DejaVu Sans"
+"""Comes with matplotlib, so that figures do not depend on the machine."""
+
+RC: dict[Any, Any] = {
+    "font.family": [FONT],
     "font.size": BASE,
     "axes.titlesize": BASE + 0.5,
     "axes.titleweight": "bold",

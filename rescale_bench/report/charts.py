@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
@@ -11,18 +10,20 @@ from rescale_bench.errors import UsageError
 from rescale_bench.report.source import Source
 
 SHOWN = {
-    "scale": ("Quality over scale", "The mean score of each method over the scale factor, one line per method."),
+    "scale": ("Quality over scale", "The mean score of each method over the scale factor, a line per method."),
+    "strip": ("Image by image", "The score of every method on every image."),
     "rate-distortion": ("Rate and distortion", "The quality of the restored image over the bits of the LR file."),
-    "seconds": ("Quality against time", "The mean score of each method against the seconds of one round trip."),
-    "params": ("Quality against size", "The mean score of each method against the parameters of its network."),
-    "lr": ("LR against HR", "How close the LR is to the bicubic LR, against the quality of the restored image."),
-    "images": ("Image by image", "The score of every method on every image, as one strip of points per method."),
+    "lr": ("HR against LR", "The quality of the restored image against how close the LR is to the bicubic LR."),
+    "cost": ("Quality against time", "The mean score of each method against its seconds per megapixel."),
+    "parameters": ("Quality against size", "The mean score of each method against the parameters of its network."),
 }
 """Kinds of plot, in the order of the page; their numbers are in the leaderboard."""
 HEAD = re.compile(r"<svg\b[^>]*>", re.DOTALL)
 DROPPED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<title>.*?</title>|<desc>.*?</desc>", re.DOTALL)
 VIEW = re.compile(r'\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"')
 REFERENCES = re.compile(r'(\bid="|href="#|url\(#)([^")]+)')
+HALF = 540
+"""CSS pixels that fit twice into the width of the page."""
 POINT = 96 / 72
 """CSS pixels per point of an SVG written by matplotlib."""
 
@@ -35,6 +36,11 @@ class Chart:
     svg: str
     width: int
 
+    @property
+    def wide(self) -> bool:
+        """Whether it takes a row of the page for itself, and a phone has to scroll it to read it."""
+        return self.width > HALF
+
 
 def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]:
     """Draw every kind of plot that the run has numbers for, per protocol.
@@ -45,21 +51,24 @@ def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]
     charts: list[Chart] = []
     missing: list[str] = []
     for protocol in protocols:
+        drawn: list[Chart] = []
         for kind in SHOWN:
             try:
-                charts.extend(_charts(source, kind, protocol, reference, several=len(protocols) > 1))
+                drawn.append(_chart(source, kind, protocol, reference, several=len(protocols) > 1))
             except UsageError as error:
                 missing.append(f"no plot {kind}: {error}")
+        # Those that fit side by side come first, so that rows fill up.
+        charts.extend(sorted(drawn, key=lambda chart: chart.wide))
     return charts, missing
 
 
-def _charts(source: Source, kind: str, protocol: str, reference: str, several: bool) -> Iterator[Chart]:
+def _chart(source: Source, kind: str, protocol: str, reference: str, several: bool) -> Chart:
     from rescale_bench.plots import figure, svg
 
     title, description = SHOWN[kind]
     drawn = figure(kind, source.frame, protocol=protocol, reference=reference)
     title = f"{title}, protocol {protocol}" if several else title
-    yield inline(svg(drawn), f"{kind}-{protocol}", title, f"{description} The leaderboard holds the numbers.")
+    return inline(svg(drawn), f"{kind}-{protocol}", title, f"{description} The leaderboard holds the numbers.")
 
 
 def inline(svg: str, name: str, title: str, description: str) -> Chart:

@@ -66,7 +66,8 @@ def enlarged(lr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     rows = ((np.arange(size[0]) + 0.5) * lr.shape[0] / size[0]).astype(int)
     columns = ((np.arange(size[1]) + 0.5) * lr.shape[1] / size[1]).astype(int)
-    return lr[rows][:, columns]
+    repeated: np.ndarray = lr[rows][:, columns]
+    return repeated
 
 
 def reduced(pixels: np.ndarray, side: int) -> np.ndarray:

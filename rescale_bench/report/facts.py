@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 Pairs = tuple[tuple[str, str], ...]
 
+HEADED = ("name", "version")
+"""What the heading of a protocol says already."""
 LABELS = {
-    "summary": "In one line", "source": "Source", "version": "Version", "plane": "Methods work on",
+    "summary": "In one line", "source": "Source", "plane": "Methods work on",
     "grey": "Grey images", "mod_crop": "HR cropped to multiples of", "reference": "Reference LR",
     "lr_rounding": "LR rounding", "sr_rounding": "Restored image rounding", "luma": "Luma (Y)",
     "border": "Border cut from HR scores", "ssim_edges": "SSIM window at edges",
@@ -81,7 +83,9 @@ def _protocol(name: str, version: str, registry: Registry) -> ProtocolFacts:
             "No plugin of this installation knows this protocol; the plugin that measured the run holds its switches."
         )
         return ProtocolFacts(name, version, (), warning)
-    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.name != "name"}
+    values = {
+        field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.name not in HEADED
+    }
     pairs = tuple((LABELS.get(key, key), _meaning(key, value)) for key, value in values.items())
     warning = ""
     if version and version != str(record.version):
@@ -133,6 +137,9 @@ def failures(rows: pd.DataFrame) -> tuple[Failure, ...]:
     text = failed["error"] if "error" in failed else failed["status"]
     joined = failed.assign(error=text.fillna("").astype(str)).groupby(keys, sort=False)["error"].unique()
     return tuple(
-        Failure(*cast(tuple[str, ...], key), "; ".join(error for error in errors if error) or "no reason was stored")
+        Failure(
+            *cast(tuple[str, str, str, str, str, str], key),
+            "; ".join(error for error in errors if error) or "no reason was stored",
+        )
         for key, errors in joined.items()
     )

@@ -116,8 +116,8 @@ def _load(setting: Setting, notes: list[str]) -> Loaded | None:
     for output in setting.outputs:
         try:
             pixels = {part: read_pixels(path) for part, path in output.files.items()}
-        except ImageError as error:
-            notes.append(str(error))
+        except ImageError as problem:
+            notes.append(str(problem))
             continue
         hr = pixels["hr"] if hr is None else hr
         if not pixels["sr"].shape == hr.shape == pixels["hr"].shape:

@@ -50,11 +50,16 @@ def plain_section(section: Section) -> str:
     """Write one section for a terminal; marks and signs stand before the numbers, so that decimals align."""
     blocks = [section.title]
     for table in section.tables:
-        text = _tabulated(table, "simple", _plain_cell, str)
+        text = _tabulated(table, "simple", _plain_cell, _stacked)
         blocks.append(f"{table.title}\n{text}" if table.title else text)
     legend = ["* best, _ second"] if any(table.marked for table in section.tables) else []
     notes = [*legend, *section.notes]
     return "\n\n".join(blocks) + ("\n\n" + "\n".join(notes) if notes else "")
+
+
+def _stacked(title: str) -> str:
+    """Stack a head into lines, "psnr_y ↑" over "[dB]", so that a leaderboard fits a terminal."""
+    return re.sub(r" (?=\[|vs |\()", "\n", title)
 
 
 def _plain_cell(cell: Cell, numeric: bool) -> str:

@@ -41,7 +41,7 @@ def draw(path: Path, rows: Rows, title: str) -> str:
     except ImportError:
         return f"{path.name} was not drawn: matplotlib is not installed (the numbers are in the CSV file)"
     figure = Figure(figsize=(7, 8), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its canvas untyped
     losses, scores, rate = figure.subplots(3, 1, sharex=True)
     names = [name for name in columns(rows) if name not in FIRST]
     for name in names:

@@ -13,6 +13,7 @@ from torch import nn
 
 from rescale_bench.errors import MethodError
 from rescale_bench.interfaces import State
+from rescale_bench.networks.residual import channels_last
 from rescale_bench.training.checkpoint import Progress, save_checkpoint
 from rescale_bench.training.learner import MODEL, Batch, Learner
 from rescale_bench.training.losses import weighted_sum
@@ -221,8 +222,3 @@ def _crossed(before: int, now: int, total: int, parts: int) -> bool:
 def _adam(parameters: list[nn.Parameter], settings: Adam) -> torch.optim.Adam:
     betas = (settings.beta1, settings.beta2)
     return torch.optim.Adam(parameters, settings.rate, betas, settings.epsilon, weight_decay=settings.decay, fused=True)
-
-
-def channels_last(module: nn.Module) -> None:
-    """Store all convolution kernels of a module channels last, in place."""
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub

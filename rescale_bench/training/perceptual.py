@@ -30,12 +30,11 @@ class PerceptualFeatures(nn.Module):
             layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU()] if width else [nn.MaxPool2d(2)]
             inputs = width or inputs
         self.features = nn.Sequential(*layers[:-1])
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Compute the features."""
-        result: torch.Tensor = self.features((image - self.mean) / self.deviation)
+        mean, deviation = (image.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        result: torch.Tensor = self.features((image - mean) / deviation)
         return result
 
 
@@ -45,7 +44,7 @@ def vgg_path() -> Path:
 
 
 def load_features() -> PerceptualFeatures:
-    """Build VGG19 from the user's file. Raises UnavailableError where it is missing, WeightsError where it does not fit.
+    """Build VGG19 from the user's file. Raises UnavailableError without it, WeightsError where it does not fit.
 
     The term is part of the method: without the file such a recipe is refused, never trained without it.
     """

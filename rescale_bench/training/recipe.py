@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from rescale_bench.errors import PluginError, UnknownNameError, UsageError
 from rescale_bench.interfaces import Method, States, Value
@@ -166,14 +166,15 @@ def _changed(recipe: Recipe, key: str, text: str) -> Recipe:
     values: dict[str, Any] = {item.name: getattr(recipe, item.name) for item in dataclasses.fields(recipe)}
     simple = {name: value for name, value in values.items() if isinstance(value, Value) and name not in FIXED}
     if not second and first in simple:
-        return dataclasses.replace(recipe, **{first: _typed(key, text, simple[first], CHOICES.get(first, ()))})
+        changes: dict[str, Any] = {first: _typed(key, text, simple[first], CHOICES.get(first, ()))}
+        return dataclasses.replace(recipe, **changes)
     group = values.get(first)
-    if second and isinstance(group, Mapping) and second in group and first not in FIXED:
-        return dataclasses.replace(recipe, **{first: {**group, second: _typed(key, text, group[second])}})
-    if second and isinstance(group, Adam | Schedule) and isinstance(getattr(group, second, None), Value):
-        changes = {second: _typed(key, text, getattr(group, second), _kinds(first, second))}
-        return dataclasses.replace(recipe, **{first: dataclasses.replace(group, **changes)})
-    known = [f"{name}.{inner}" for name, value in values.items() if name not in FIXED for inner in _inner(value)]
+    inner = _settings(group)
+    if second and second in inner and first not in FIXED:
+        new = _typed(key, text, inner[second], _kinds(first, second))
+        changes = {first: _with(group, second, new)}
+        return dataclasses.replace(recipe, **changes)
+    known = [f"{name}.{inner}" for name, value in values.items() if name not in FIXED for inner in _settings(value)]
     raise UnknownNameError(f"setting of recipe {recipe}", key, [*simple, *known])
 
 
@@ -181,10 +182,22 @@ def _kinds(first: str, second: str) -> tuple[str, ...]:
     return ("cosine", "steps", "plateau") if (first, second) == ("schedule", "kind") else ()
 
 
-def _inner(value: object) -> list[str]:
+def _settings(value: object) -> dict[str, Value]:
+    """Take a group of settings apart: a mapping, Adam's or the schedule's."""
     if isinstance(value, Adam | Schedule):
-        return [item.name for item in dataclasses.fields(value) if item.name != "milestones"]
-    return [str(key) for key in value] if isinstance(value, Mapping) else []
+        value = vars(value)
+    return {str(key): item for key, item in value.items() if isinstance(item, Value)} if _is_map(value) else {}
+
+
+def _is_map(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _with(group: Any, key: str, value: Value) -> Any:
+    if isinstance(group, Adam | Schedule):
+        changes: dict[str, Any] = {key: value}
+        return dataclasses.replace(group, **changes)
+    return {**group, key: value}
 
 
 def _typed(key: str, text: str, old: Value, choices: tuple[str, ...] = ()) -> Value:

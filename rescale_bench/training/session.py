@@ -14,6 +14,7 @@ import torch
 from rescale_bench import environment, weights
 from rescale_bench.errors import UsageError
 from rescale_bench.interfaces import Method, State
+from rescale_bench.method_weights import lookup_order
 from rescale_bench.plugin_manager import Registry
 from rescale_bench.training.checkpoint import check_same, load_checkpoint
 from rescale_bench.training.curves import draw, write_csv
@@ -136,9 +137,8 @@ def starting_states(recipe: Recipe, wanted: str, registry: Registry) -> dict[str
     for part, origin in recipe.starts.items():
         owner, _, own = origin.partition("/")
         method = registry.method(owner)
-        tags = list(dict.fromkeys([*(file.tag for file in method.weights), "small"]))
         files = {file.part: file.file for file in method.weights}
-        (file,) = weights.find(method.name, [own], tags, method.shipped, wanted, files)
+        (file,) = weights.find(method.name, [own], lookup_order(method), method.shipped, wanted, files)
         tensors, metadata = weights.load(file.path)
         found[part] = State(tensors, {**metadata, "sha256": file.sha256})
     return found

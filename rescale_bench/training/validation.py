@@ -51,6 +51,8 @@ class Validator:
             f"{name} x{scale}": _mean([_value(name, sample) for sample in samples])
             for scale, samples in found.items()
             for name in METRICS
+            # Where the bicubic LR itself is enlarged, its likeness to itself says nothing.
+            if not (self.method.derived and name == "psnr_lr")
         }
         return {name: value for name, value in scores.items() if not math.isnan(value)}
 

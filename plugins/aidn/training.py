@@ -1,0 +1,120 @@
+"""How AIDN is trained (arXiv 2201.12576, sec. 3.4 and 4.1), and what a short training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rescale_bench.interfaces import State, States
+from rescale_bench.training.learner import Batch, Learner
+from rescale_bench.training.precision import keep_float32
+from rescale_bench.training.recipe import Adam, Recipe, Schedule
+from rescale_bench.training.starting import hush, pass_colours
+
+from .layout import AidnLayout
+from .network import Aidn, AidnHalf, initial_aidn
+from .quantiser import quantise
+
+SCALES = tuple(f"{tenth // 10}.{tenth % 10}".removesuffix(".0") for tenth in range(11, 41))
+"""1.1, 1.2, …, 4 (sec. 4.1)."""
+
+EPOCH = 1000
+"""Steps of an epoch; the paper counts its 300 epochs without saying how long one is."""
+
+
+class AidnLearner(Learner):
+    """Guidance (mean squared error of the unquantised LR) and reconstruction (L1) through the soft quantiser."""
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Begin with torch's initial weights, or as bilinear resampling where the recipe says so."""
+        del start
+        layout = AidnLayout(**{name: int(value) for name, value in recipe.layout.items()})
+        self.module = self.network = Aidn(layout)
+        self.network.load_state_dict(initial_aidn(layout, seed))
+        halves = (self.network.down_net, self.network.up_net)
+        if recipe.settings["begin"] == "resampler":
+            for half in halves:
+                begin_as_bilinear(half)
+        self.alpha = float(recipe.settings["alpha"])
+        # Coordinates do not survive bf16, nor do pixels.
+        for half in halves:
+            keep_float32([half.sub_mean, half.add_mean, half.sa_sample, half.tail])
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute both terms, means over all pixels, at the batch's scale."""
+        scale, size = float(batch.scale), (batch.hr.shape[-2], batch.hr.shape[-1])
+        lr = self.network.down(batch.hr, scale, (batch.lr.shape[-2], batch.lr.shape[-1]))
+        restored = self.network.up(quantise(lr, self.alpha), scale, size)
+        return {
+            "guidance": functional.mse_loss(lr.float(), batch.lr),
+            "reconstruction": functional.l1_loss(restored.float(), batch.hr),
+        }
+
+    def states(self) -> Mapping[str, State]:
+        """Return both halves in one state, as published."""
+        return {"any": State(self.network.state_dict())}
+
+
+def begin_as_bilinear(half: AidnHalf) -> None:
+    """Let a half begin as bilinear sampling of the image itself."""
+    last, module = half.body[half.layout.blocks], half.sa_sample
+    for layer, sources in ((half.head[0], 3), (half.tail[1], 3)):
+        if isinstance(layer, nn.Conv2d):
+            pass_colours(layer, [[colour] for colour in range(sources)])
+    hush([last, module.offset])
+    with torch.no_grad():
+        module.weight_expand.mul_(0.1)
+
+
+def _paper() -> Recipe:
+    published = AidnLayout()
+    return Recipe(
+        name="paper",
+        method="aidn",
+        part="any",
+        summary="scales 1.1 to 4 with probability ∝ s², guidance and L1; 300 epochs, without pre-training",
+        source="arXiv 2201.12576, sec. 3.4 and 4.1; the authors also pre-train at ×4",
+        learner=AidnLearner,
+        losses={"guidance": 1.0, "reconstruction": 1.0},
+        steps=300 * EPOCH,
+        batch=16,
+        patch=192,
+        scales=SCALES,
+        scale_weight="square",
+        early_scales=("2", "3", "4"),
+        early_steps=EPOCH,
+        adam=Adam(1e-4),
+        schedule=Schedule("steps", tuple(60 * EPOCH * part for part in (1, 2, 3, 4))),
+        layout=dict(vars(published)),
+        settings={"alpha": 0.5, "begin": "torch"},
+        validate=("1.5", "2.5", "4"),
+    )
+
+
+def recipes() -> Iterable[Recipe]:
+    """Yield the paper's recipe and the short one."""
+    paper = _paper()
+    yield paper
+    yield replace(
+        paper,
+        name="small",
+        summary="narrow network for minutes of a CPU, begun as bilinear sampling; scales 1.1 to 4, P ∝ s²",
+        steps=20_000,
+        batch=8,
+        patch=96,
+        early_scales=(),
+        early_steps=0,
+        adam=Adam(1e-3),
+        schedule=Schedule("cosine", warmup=0.01),
+        layout={**paper.layout, "blocks": 8, "width": 32, "mask_width": 8, "routing_width": 32, "experts": 4,
+                "reduced": 8},
+        settings={"alpha": 0.5, "begin": "resampler"},
+        clip=1.0,
+        precision="auto",
+        fits_budget=True,
+        validate=("1.5", "2", "4"),
+    )  # fmt: skip

@@ -1,0 +1,166 @@
+"""How CAR and its EDSR are trained together (TIP 2020, sec. 3.4 and 4.1), and what a short training takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rescale_bench.interfaces import State, States
+from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr, load_edsr
+from rescale_bench.training.learner import Batch, Learner
+from rescale_bench.training.precision import keep_float32
+from rescale_bench.training.recipe import Adam, Recipe, Schedule
+from rescale_bench.training.starting import hush, start_edsr
+
+from .kernels import KernelLayout, KernelNetwork, Resampling, initial_kernels
+from .rounding import quantise_softly
+from .sampler import resample
+
+UNDER_ROOT = 1e-12
+"""Added under the root of the offset distance, whose gradient at 0 is not a number without it."""
+
+LEAST = 1e-3
+"""Smallest weight of a tap at a short training's start: below 1e-6 the clamp would stop its gradient."""
+
+
+class CarLearner(Learner):
+    """Kernels and offsets down, soft rounding, EDSR up: L1, offset distance and partial total variation."""
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Begin EDSR with the given weights, or both with torch's, or as bicubic down and pixel repetition up."""
+        layout, self.scale = recipe.layout, int(recipe.part.removeprefix("x"))
+        sizes = KernelLayout(
+            self.scale, int(layout["early"]), int(layout["middle"]), int(layout["width"]), int(layout["kernel_blocks"])
+        )
+        self.kernels = KernelNetwork(sizes)
+        self.kernels.load_state_dict(initial_kernels(sizes, seed))
+        self.residual_scale, self.eta = float(layout["residual_scale"]), float(recipe.settings["eta"])
+        self.restorer = self._restorer(recipe, start, seed)
+        if recipe.settings["begin"] == "resampler":
+            begin_as_bicubic(self.kernels)
+            start_edsr(self.restorer)
+        self.module = nn.ModuleDict({"kgn": self.kernels, "usn": self.restorer})
+        heads = (self.kernels.kernels_weight, self.kernels.offsets_h_generation, self.kernels.offsets_v_generation)
+        edges = [self.kernels.sub_mean, self.restorer.sub_mean, self.restorer.add_mean, self.restorer.tail[1]]
+        keep_float32([*edges, *(head[-1] for head in heads)])
+
+    def _restorer(self, recipe: Recipe, start: States, seed: int) -> Edsr:
+        part = f"usn-{recipe.part}"
+        if part in start:
+            return load_edsr(start[part].tensors, self.residual_scale, "cpu", f"{recipe} start")
+        layout = EdsrLayout(int(recipe.layout["blocks"]), int(recipe.layout["channels"]), self.scale)
+        network = Edsr(layout, self.residual_scale)
+        network.load_state_dict(initial_edsr(layout, seed))
+        return network
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute the three terms; L1 is a mean over all pixels."""
+        by = self.kernels(batch.hr)
+        # The sampler gathers by rows of pixels and takes its neighbours' weights in float32.
+        with torch.autocast(batch.hr.device.type, enabled=False):
+            by = Resampling(*(field.float() for field in by))
+            lr = quantise_softly(resample(batch.hr, by, self.scale))
+        return {
+            "reconstruction": functional.l1_loss(self.restorer(lr), batch.hr),
+            "offset": offset_distance(by, self.eta),
+            "variation": partial_variation(by),
+        }
+
+    def states(self) -> Mapping[str, State]:
+        """Return both networks; EDSR with its residual scale."""
+        usn = State(self.restorer.state_dict(), {"residual_scale": str(self.residual_scale)})
+        return {f"kgn-x{self.scale}": State(self.kernels.state_dict()), f"usn-x{self.scale}": usn}
+
+
+def offset_distance(by: Resampling, eta: float = 1.0) -> torch.Tensor:
+    """Compute Σ (η + √(Δx² + Δy²))·w over the taps of a kernel, mean over LR pixels and batch (sec. 3.4).
+
+    w is the tap's distance from the kernel's centre over the kernel's side; offsets are in the network's units.
+    """
+    side = math.isqrt(by.kernels.shape[1])
+    place = torch.arange(side, device=by.kernels.device) - (side - 1) / 2
+    distance = (place[:, None].square() + place.square()).sqrt().flatten() / side
+    moved = (by.offsets_h.square() + by.offsets_v.square() + UNDER_ROOT).sqrt()
+    return ((eta + moved) * distance[:, None, None]).sum(1).mean()
+
+
+def partial_variation(by: Resampling) -> torch.Tensor:
+    """Compute the partial total variation of the offsets, summed over an image, mean over the batch (sec. 3.4).
+
+    |Δ of vertical offsets| between horizontal neighbours and |Δ of horizontal offsets| between vertical ones,
+    each times the kernel at the first of the two.
+    """
+    across = by.offsets_v.diff(dim=3).abs() * by.kernels[..., :-1]
+    down = by.offsets_h.diff(dim=2).abs() * by.kernels[:, :, :-1]
+    return (across.sum() + down.sum()) / len(by.kernels)
+
+
+@torch.no_grad()
+def begin_as_bicubic(network: KernelNetwork) -> None:
+    """Let the kernels begin as antialiased bicubic without its negative lobes, and the offsets near 0."""
+    scale, side = network.layout.scale, network.layout.side
+    t = (torch.arange(side) - (side - 1) / 2).abs() / scale
+    inner, outer = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    taps = torch.where(t <= 1, inner, torch.where(t <= 2, outer, torch.zeros_like(t)))
+    heads = (network.kernels_weight, network.offsets_h_generation, network.offsets_v_generation)
+    # Strongly hushed: 49 noisy taps would add up to more than the kernel's own.
+    hush((head[-1] for head in heads), 0.01)
+    last = network.kernels_weight[-1]
+    if isinstance(last, nn.Conv2d) and last.bias is not None:
+        last.bias.copy_((taps[:, None] * taps).flatten().clamp(min=LEAST))
+
+
+def _paper(part: str) -> Recipe:
+    scale = part.removeprefix("x")
+    return Recipe(
+        name="paper",
+        method="car-edsr",
+        part=part,
+        summary="L1, offset distance and partial variation through soft rounding, from EDSR's weights; 10⁶ steps",
+        source="TIP 2020, sec. 3.4 and 4.1; weights of the two terms from a third-party port, since the paper has none",
+        learner=CarLearner,
+        losses={"reconstruction": 1.0, "offset": 1e-3, "variation": 5e-3},
+        steps=1_000_000,
+        batch=16,
+        patch={"x2": 96, "x4": 192}[part],
+        scales=(scale,),
+        adam=Adam(1e-4, epsilon=1e-6),
+        schedule=Schedule("plateau"),
+        transpose=False,
+        layout={"early": 64, "middle": 128, "width": 256, "kernel_blocks": 5, "blocks": 32, "channels": 256,
+                "residual_scale": 0.1},
+        settings={"eta": 1.0, "begin": "torch"},
+        starts={f"usn-{part}": f"edsr/{part}"},
+    )  # fmt: skip
+
+
+def _small(paper: Recipe) -> Recipe:
+    return replace(
+        paper,
+        name="small",
+        summary="narrow networks for minutes of a CPU, begun as bicubic and pixel repetition, no weights to start from",
+        steps=20_000,
+        batch=8,
+        patch={"x2": 96, "x4": 128}[paper.part],
+        adam=Adam(1e-3, epsilon=1e-6),
+        schedule=Schedule("cosine", warmup=0.01),
+        layout={"early": 16, "middle": 32, "width": 64, "kernel_blocks": 3, "blocks": 8, "channels": 40,
+                "residual_scale": 1.0},
+        settings={"eta": 1.0, "begin": "resampler"},
+        starts={},
+        clip=1.0,
+        precision="auto",
+        fits_budget=True,
+    )  # fmt: skip
+
+
+def recipes() -> Iterable[Recipe]:
+    """Yield the paper's recipe and the short one for both scales."""
+    for part in ("x2", "x4"):
+        paper = _paper(part)
+        yield from (paper, _small(paper))

@@ -1,0 +1,128 @@
+"""`plot`: draw a stored run."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry, say
+from rescale_bench.errors import RescaleBenchError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rescale_bench.plots import DirectCurve
+    from rescale_bench.plugin_manager import Registry
+
+KINDS = ("scale", "rate-distortion", "cost", "parameters", "lr", "strip")
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("plot", help="draw a stored run: " + ", ".join(KINDS))
+    add_input(parser)
+    parser.add_argument("--kind", choices=KINDS, default="scale", help="(default: scale)")
+    parser.add_argument("-o", "--output", metavar="FILE", help=".png or .svg (default: KIND.png)")
+    parser.add_argument("--metric", default="psnr_y", help="up the y axis; several for --kind scale (default: psnr_y)")
+    parser.add_argument("-m", "--methods", default="", help="only these: names, or labels as the table prints them")
+    parser.add_argument("-d", "--datasets", default="", help="only these")
+    parser.add_argument("-s", "--scales", default="", help="only these: 2,3,4 or 1.1:4.0")
+    parser.add_argument("--codecs", default="", help="only these codecs of the LR file, as the table prints them")
+    parser.add_argument("--protocol", default="", help="needed where the run holds several")
+    parser.add_argument(
+        "--reference", default="bicubic", help="method that others are compared with (default: bicubic)"
+    )
+    parser.add_argument("--relative", action="store_true", help="scale, strip: draw the difference to the reference")
+    parser.add_argument("--no-direct", action="store_true", help="rate-distortion: leave out JPEG of the HR itself")
+    parser.add_argument("--interpolation", choices=("akima", "pchip", "cubic"), default="akima",
+                        help="of BD-rate and BD-PSNR (default: akima)")  # fmt: skip
+    add_plugin_flag(parser)
+    parser.set_defaults(call=call)
+
+
+def call(known: argparse.Namespace, given: Sequence[str]) -> int:
+    """Draw, and print BD-rates for rate-distortion."""
+    del given
+    from rescale_bench.plots import figure, save
+
+    _, frame = read_run(known.input)
+    options = _options(known)
+    direct = _direct(known, frame, options) if known.kind == "rate-distortion" and not known.no_direct else {}
+    path = Path(known.output or f"{known.kind}.png")
+    save(figure(known.kind, frame, direct=direct, **options), path)
+    if known.kind == "rate-distortion":
+        _print_bd(frame, known, options, direct)
+    say(f"wrote {path}")
+    return 0
+
+
+def _options(known: argparse.Namespace) -> dict[str, Any]:
+    from rescale_bench.scales import parse_scales
+
+    return {
+        "metrics": _list(known.metric),
+        "datasets": _list(known.datasets),
+        "methods": _list(known.methods),
+        "scales": [str(scale) for scale in parse_scales(known.scales)] if known.scales else (),
+        "codecs": _list(known.codecs),
+        "protocol": known.protocol,
+        "reference": known.reference,
+        "relative": known.relative,
+    }
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _direct(known: argparse.Namespace, frame: pd.DataFrame, options: dict[str, Any]) -> dict[Any, DirectCurve]:
+    """Encode the HR images of the run as JPEG where they are at hand; say where they are not."""
+    from rescale_bench.plots import direct_jpeg_curve, shown_panels
+    from rescale_bench.specs import parse_spec
+
+    plugins = registry(known)
+    found: dict[Any, DirectCurve] = {}
+    for panel in shown_panels(frame, **options):
+        dataset, scale = panel.dataset, panel.scale
+        try:
+            protocol = plugins.choose_protocol(panel.protocol)
+            measure = plugins.choose_metric(parse_spec(options["metrics"][0], "--metric"), "--metric").record.measure
+            paths, crop = _paths(plugins, dataset, panel.images)
+            found[dataset, scale] = direct_jpeg_curve(
+                paths, protocol, Decimal(scale), plugins.codecs["jpeg"], measure, crop=crop
+            )
+        except RescaleBenchError as error:
+            say(f"no direct JPEG curve for {dataset} ×{scale}: {error}")
+            continue
+        if born := found[dataset, scale].born_as:
+            say(f"warning: {dataset} was born as JPEG (quality about {born}): its direct JPEG near that quality "
+                "gives back what is already lost; draw rate-distortion on Kodak24")  # fmt: skip
+    return found
+
+
+def _paths(plugins: Registry, dataset: str, images: Sequence[tuple[str, str]]) -> tuple[list[Path], int]:
+    """Find the files of a data set's images, and the multiple they are cropped to.
+
+    Raises UsageError where one is missing or no longer the same.
+    """
+    from rescale_bench.datasets import find_dataset
+
+    record, crop = find_dataset(dataset, plugins.datasets)
+    files = {file.name: file.path for file in record.images()}
+    for name, sha256 in images:
+        if name not in files:
+            raise UsageError(f"{dataset} has no image {name} here")
+        if sha256 and hashlib.sha256(files[name].read_bytes()).hexdigest() != sha256:
+            raise UsageError(f"{files[name]} is not the image that the run measured")
+    return [files[name] for name, _ in images], crop
+
+
+def _print_bd(frame: pd.DataFrame, known: argparse.Namespace, options: dict[str, Any], direct: dict[Any, Any]) -> None:
+    from rescale_bench.plots import bd_rows, bd_text, rate_curves
+
+    curves = rate_curves(frame, **options)
+    print(bd_text(bd_rows(curves, known.reference, direct, known.interpolation), known.metric))

@@ -1,0 +1,37 @@
+"""The README's own plugin works as printed."""
+
+import re
+from pathlib import Path
+
+from rescale_bench.conformance import SIZES, verify
+from rescale_bench.plugin_manager import load_registry
+from rescale_bench.scales import parse_scales
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_plugin_of_the_readme_conforms(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    path = tmp_path / "my_method.py"
+    path.write_text(code)
+    findings = list(verify("mine", load_registry([str(path)]), SIZES[:1], parse_scales("1.5,2")))
+    assert [finding for finding in findings if finding.status == "failed"] == []
+
+
+def test_the_leaderboard_of_the_readme_is_the_exported_one():
+    shown = re.search(r"<!-- leaderboard -->\n(.*?)<!-- /leaderboard -->", README, re.S)[1].strip()
+    exported = (ROOT / "results" / "leaderboard.md").read_text()
+    assert len(shown) > 500
+    assert shown in exported
+
+
+def test_every_command_of_the_readme_exists():
+    from rescale_bench.cli.main import build_parser
+
+    parser = build_parser()
+    commands = re.findall(r"rescale-bench ([a-z]+[^#;`\n]*)", README)
+    assert len(commands) > 10
+    for command in commands:
+        arguments = command.split("  ")[0].split()
+        assert parser.parse_args(arguments).verb == arguments[0]
