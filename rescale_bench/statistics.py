@@ -87,7 +87,7 @@ def summarise(values: Sequence[float], direction: Direction = "up", level: float
     return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level)
 
 
-def _t_quantile(probability: float, freedom: int) -> float:
+def _t_quantile(probability: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
@@ -180,3 +180,56 @@ def decimals_for(half_width: float, fallback: int) -> int:
     if not math.isfinite(half_width) or half_width <= 0:
         return fallback
     return min(6, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+def sign_flip_tests(columns: Sequence[Sequence[float]], seed: int = 0) -> list[float | None]:
+    """Compute sign_flip_test of several equally long columns, with one draw of the flips for all of them.
+
+    Gives the same p-values as column by column: the flips come from the same seed. Raises UsageError for lengths
+    that differ.
+    """
+    import numpy as np
+
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        raise UsageError(f"sign-flip tests: the columns hold {min(lengths)} to {max(lengths)} differences")
+    n = lengths.pop() if lengths else 0
+    if n <= EXACT:
+        return [sign_flip_test(column, seed) for column in columns]
+    data = np.asarray(columns, dtype=np.float64).T
+    observed = np.array([abs(float(column.sum())) * (1 - 1e-12) - 1e-300 for column in data.T])
+    reached = np.zeros(len(columns), dtype=np.int64)
+    generator = np.random.default_rng(seed)
+    for start in range(0, FLIPS, CHUNK):
+        count = min(CHUNK, FLIPS - start)
+        signs = 2.0 * generator.integers(0, 2, size=(count, n), dtype=np.int8) - 1.0
+        reached += np.sum(np.abs(signs @ data) >= observed, axis=0)
+    return [float(one + 1) / (FLIPS + 1) for one in reached]
+
+
+def stratified(
+    groups: Mapping[str, Sequence[float]], direction: Direction = "up", level: float = 0.95
+) -> PairedDifference:
+    """Describe paired differences over several data sets, each with equal weight whatever its size.
+
+    groups: data set → differences, at least two of each for an interval. The mean is that of the data sets' means;
+    its variance Σ s²/n / K², its degrees of freedom after Welch and Satterthwaite (Biometrics Bulletin 2, 1946).
+    n, wins and ties count images; sd is that of a single image that would give the same interval, NaN without one.
+    Raises UndefinedValueError without any difference.
+    """
+    if not groups or any(not values for values in groups.values()):
+        raise UndefinedValueError("stratified difference: a data set has no image scored by both methods")
+    parts = [summarise(values, direction, level) for values in groups.values()]
+    count, n = len(parts), sum(part.n for part in parts)
+    mean = math.fsum(part.mean for part in parts) / count
+    wins, ties = sum(part.wins for part in parts), sum(part.ties for part in parts)
+    if any(part.n < 2 for part in parts):
+        return PairedDifference(n, mean, math.nan, math.nan, math.nan, wins, ties, level)
+    errors = [part.sd**2 / part.n for part in parts]
+    variance = math.fsum(errors) / count**2
+    if variance == 0:
+        return PairedDifference(n, mean, 0.0, mean, mean, wins, ties, level)
+    shares = [error / count**2 for error in errors]
+    freedom = variance**2 / math.fsum(share**2 / (part.n - 1) for share, part in zip(shares, parts, strict=True))
+    half = _t_quantile(0.5 + level / 2, freedom) * math.sqrt(variance)
+    return PairedDifference(n, mean, math.sqrt(variance * n), mean - half, mean + half, wins, ties, level)

@@ -96,6 +96,8 @@ class Store:
 
     def write_table(self) -> Path:
         """Write results.parquet from the journal, atomically. Raises StoreError."""
+        # Read back: an interrupt may have come between a line on the disk and its entry in memory.
+        self.cells = read_journal(self.folder / "journal.jsonl")
         table = tidy(self.cells, self.read_json("run.json").get("metrics", {}))
         self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
         return self.folder / "results.parquet"

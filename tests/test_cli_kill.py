@@ -18,7 +18,7 @@ def start(folder, images, *more):
     command = [sys.executable, "-m", "rescale_bench", "run", "-m", "nearest,bicubic,lanczos3", "-s", "1.3,2,3",
                "--metrics", "psnr_y,ssim_y,bpp_png", "-d", str(images), "-o", str(folder),
                "--threads", "1", "-q", *more]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def lines(folder):
@@ -53,12 +53,10 @@ def test_ten_kills_lose_nothing(images, undisturbed, tmp_path):
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.wait()
-        process.stderr.close()
         assert lines(tmp_path) >= goal
     assert killed >= KILLS - 2
     last = start(tmp_path, images)
-    assert last.wait() == 0, last.stderr.read()
-    last.stderr.close()
+    assert last.wait() == 0
     result = pd.read_parquet(tmp_path / "results.parquet").drop(columns=CLOCKS)
     pd.testing.assert_frame_equal(result, undisturbed, check_exact=True)
 
@@ -69,8 +67,7 @@ def test_a_stop_that_is_asked_for_keeps_its_cells_and_exits_130(images, undistur
     while process.poll() is None and lines(tmp_path) < 5:
         time.sleep(0.002)
     process.send_signal(number)
-    _, said = process.communicate()
-    assert process.returncode == 130, said
+    assert process.wait() == 130
     rows = pd.read_parquet(tmp_path / "results.parquet")
     assert rows["cell"].nunique() >= 5
     assert set(rows["status"]) == {"ok"}
@@ -82,9 +79,7 @@ def test_two_workers_killed_and_resumed(images, undisturbed, tmp_path):
         time.sleep(0.002)
     process.kill()
     process.wait()
-    process.stderr.close()
     last = start(tmp_path, images, "-j", "2")
     assert last.wait() == 0
-    last.stderr.close()
     result = pd.read_parquet(tmp_path / "results.parquet").drop(columns=CLOCKS)
     pd.testing.assert_frame_equal(result, undisturbed, check_exact=True)

@@ -42,7 +42,7 @@ def test_a_half_written_last_line_is_repaired_and_said(tmp_path):
         store.append(line("b"))
     journal = tmp_path / "journal.jsonl"
     content = journal.read_bytes()
-    for cut in range(len(content) // 2 + 1, len(content)):
+    for cut in range(len(content) // 2 + 1, len(content), 29):
         journal.write_bytes(content[:cut])
         assert list(read_table(tmp_path)["image"]) == ["a"]
     with Store(tmp_path) as store:

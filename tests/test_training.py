@@ -21,12 +21,14 @@ from rescale_bench.errors import MethodError, StoreError, UnknownNameError, Usag
 from rescale_bench.image import write_png
 from rescale_bench.plugin_manager import load_registry
 from rescale_bench.training import checkpoint, loop, session
+from rescale_bench.training import pool as pool_module
 from rescale_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from rescale_bench.training.curves import draw, write_csv
 from rescale_bench.training.pool import Sampler, load_pool
 from rescale_bench.training.recipe import Schedule, changed, choose_recipe, recipes_of
 from rescale_bench.training.session import Job, train
 
+CAR = "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4"
 TINY = {
     ("irn", "x2"): "layout.blocks=1,layout.growth=2",
     ("irn", "x4"): "layout.blocks=1+1,layout.growth=2",
@@ -39,8 +41,8 @@ TINY = {
     ("edsr-baseline", "x2"): "layout.blocks=1,layout.width=4",
     ("edsr-baseline", "x3"): "layout.blocks=1,layout.width=4",
     ("edsr-baseline", "x4"): "layout.blocks=1,layout.width=4",
-    ("car-edsr", "x2"): "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4",
-    ("car-edsr", "x4"): "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4",
+    ("car-edsr", "x2"): CAR,
+    ("car-edsr", "x4"): CAR,
     ("aidn", "any"): "layout.blocks=4,layout.width=4,layout.mask_width=2,layout.kernels=2,layout.routing_width=4,"
     "layout.experts=2,layout.reduced=2",
 }  # fmt: skip
@@ -52,7 +54,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("images")
     (root / "more").mkdir()
     for index in range(6):
-        write_png((root / "more" if index % 3 == 0 else root) / f"p{index}.png", picture(200, 208, index))
+        write_png((root / "more" if index % 3 == 0 else root) / f"p{index}.png", picture(64, 72, index))
     return root
 
 
@@ -60,6 +62,7 @@ def folder(tmp_path_factory):
 def few_validations(monkeypatch):
     """One held-out image and a validation at the end alone: the tests are about the loop."""
     monkeypatch.setattr(loop, "VALIDATIONS", 1)
+    monkeypatch.setattr(pool_module, "HELD_OUT_SIDE", 48)
     monkeypatch.setattr(session, "load_pool", lambda folders, side: load_pool(folders, side, 1))
 
 
@@ -239,8 +242,8 @@ def test_sigkill_and_sigterm_from_outside(folder, tmp_path):
     """A real process: killed hard it leaves a whole checkpoint; told to stop it exits with 130; then it goes on."""
     code = (
         "import sys\n"
-        "from rescale_bench.training import loop\n"
-        "loop.CHECKPOINT_SECONDS = 0.0; loop.VALIDATIONS = 1\n"
+        "from rescale_bench.training import loop, pool\n"
+        "loop.CHECKPOINT_SECONDS = 0.0; loop.VALIDATIONS = 1; pool.HELD_OUT_SIDE = 48\n"
         "from rescale_bench.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -317,7 +320,7 @@ def test_held_out_images_are_not_trained_on(folder):
     assert len(pool.images) == 4
     assert len(pool.held_out) == 2
     held = {crop.tobytes() for crop in pool.held_out}
-    assert not any(image[4:196, 8:200].tobytes() in held for image in pool.images)
+    assert not any(image[8:56, 12:60].tobytes() in held for image in pool.images)
 
 
 # --- recipes and schedules -------------------------------------------------------------------

@@ -31,12 +31,12 @@ RIVAL = "discriminator"
 GREY = (0.299, 0.587, 0.114)
 HALVED = Schedule("steps", (100_000, 200_000, 300_000, 400_000))
 SMALL = {
-    ("irn", "x2"): ("6", 96, 8),
-    ("irn", "x4"): ("1+8", 128, 8),
+    ("irn", "x2"): ("6", 80, 4),
+    ("irn", "x4"): ("1+6", 128, 4),
     ("irn", "x8"): ("1+1+8", 192, 4),
-    ("irn-ld", "x3"): ("6", 96, 8),
-    ("irn-e", "x4"): ("8", 128, 8),
-    ("irn-color", "x1"): ("6", 48, 8),
+    ("irn-ld", "x3"): ("6", 96, 4),
+    ("irn-e", "x4"): ("8", 128, 4),
+    ("irn-color", "x1"): ("6", 40, 4),
 }
 """Blocks, patch and batch of the short trainings."""
 
@@ -213,7 +213,7 @@ def _short(paper: Recipe, rate: float = 1e-3) -> Recipe:
         summary=f"narrow network for minutes of a CPU; {paper.summary.partition(';')[0]}",
         steps=20_000,
         adam=replace(paper.adam, rate=rate, decay=0.0),
-        schedule=Schedule("cosine", warmup=0.01),
+        schedule=Schedule("cosine", warmup=0.05),
         settings={**paper.settings, "z": "zero"},
         precision="auto",
         fits_budget=True,
@@ -268,9 +268,9 @@ def _jpeg() -> Iterable[Recipe]:
         starts={"x2": "irn-jpeg/x2"},
         options={"z": "zero"},
     )
-    yield from (tuned, restore, replace(_short(tuned, 1e-4), patch=96, batch=8))
+    yield from (tuned, restore, replace(_short(tuned, 1e-4), patch=80, batch=4))
     layout = {"channels": 32, "blocks": 2, "growth": 16}
-    yield replace(_short(restore), layout=layout, settings=restore.settings, patch=96, batch=8)
+    yield replace(_short(restore), layout=layout, settings=restore.settings, patch=80, batch=4)
 
 
 def recipes() -> Iterable[Recipe]:

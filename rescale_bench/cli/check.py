@@ -36,7 +36,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench import checks
     from rescale_bench.store import read_table
 
-    tolerances = checks.parse_tolerances(known.tolerance)
+    tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
     _, current = read_run(known.input)
     result = checks.check(current, read_table(Path(known.baseline)), tolerances)
     print(checks.report(result, known.worst))

@@ -33,7 +33,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.leaderboard:
         _leaderboard(Path(known.leaderboard), frame, folder, known)
     if known.rows:
-        _rows(Path(known.rows), frame)
+        names = metric_names(known.metrics)
+        _rows(Path(known.rows), frame if names is None else frame[frame["metric"].isin(names)])
     return 0
 
 

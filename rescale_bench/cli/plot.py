@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry, say
+from rescale_bench.cli.table import metric_names
 from rescale_bench.errors import RescaleBenchError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("-m", "--methods", default="", help="only these: names, or labels as the table prints them")
     parser.add_argument("-d", "--datasets", default="", help="only these")
     parser.add_argument("-s", "--scales", default="", help="only these: 2,3,4 or 1.1:4.0")
-    parser.add_argument("--codecs", default="", help="only these codecs of the LR file, as the table prints them")
+    parser.add_argument("--codecs", default="", help="only these codecs of the LR file: png,jpeg:90")
     parser.add_argument("--protocol", default="", help="needed where the run holds several")
     parser.add_argument(
         "--reference", default="bicubic", help="method that others are compared with (default: bicubic)"
@@ -62,13 +63,17 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
 def _options(known: argparse.Namespace) -> dict[str, Any]:
     from rescale_bench.scales import parse_scales
+    from rescale_bench.specs import parse_list
 
+    plugins = registry(known) if known.codecs else None
     return {
-        "metrics": _list(known.metric),
+        "metrics": metric_names(known.metric) or [],
         "datasets": _list(known.datasets),
         "methods": _list(known.methods),
         "scales": [str(scale) for scale in parse_scales(known.scales)] if known.scales else (),
-        "codecs": _list(known.codecs),
+        "codecs": [plugins.choose_codec(spec).label for spec in parse_list(known.codecs, "--codecs")]
+        if plugins
+        else [],
         "protocol": known.protocol,
         "reference": known.reference,
         "relative": known.relative,

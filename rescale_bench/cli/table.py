@@ -16,6 +16,9 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("table", help="print a stored run as a leaderboard")
     add_input(parser)
     add_view(parser)
+    parser.add_argument(
+        "--rank", action="store_true", help="rank the methods, with ties where images cannot separate them"
+    )
     parser.add_argument("--format", choices=FORMATS, default="plain", help="(default: plain)")
     parser.set_defaults(call=call)
 
@@ -43,6 +46,11 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.tables import leaderboard, render
 
     _, frame = read_run(known.input)
+    if known.rank:
+        from rescale_bench.tables.ranks import rank_methods, render_ranks
+
+        print(render_ranks(rank_methods(frame, metric_names(known.metrics)), known.format))
+        return 0
     board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
     print(render(board, known.format))
     return 0

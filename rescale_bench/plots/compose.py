@@ -25,12 +25,12 @@ HEAD, TITLE, FOOT, NOTE = 0.57, 0.26, 0.46, 0.145
 class Drawn:
     """What a panel's drawing leaves to be named.
 
-    anchors: the places of the names. column: write them in a column right of the axes.
+    anchors: the places of names that stand beside them. ends: of names in a column right of the axes.
     obstacles: further points that names stay off; soft: the same, where there is room (bars, fences).
     """
 
     anchors: Sequence[Anchor] = ()
-    column: bool = False
+    ends: Sequence[Anchor] = ()
     obstacles: Sequence[tuple[float, float]] = ()
     soft: Sequence[tuple[float, float]] = ()
 
@@ -86,7 +86,7 @@ def _sheet(plan: Plan, legend: bool) -> tuple[Figure, bool]:
     width = max(columns * cell + (columns - 1) * GAP + 0.12, 4.6)
     notes = [line for note in plan.notes for line in textwrap.wrap(note, int(width * 72 / (SMALL * 0.545)))]
     entries = _legend_rows(plan.styles, width) if legend else 0
-    below = (len(notes) + entries * 1.15) * NOTE + 0.14 + (0.1 if entries else 0)
+    below = (len(notes) + entries * 0.93) * NOTE + 0.14 + (0.06 if entries else 0)
     subtitle = textwrap.wrap(plan.subtitle, int(width * 72 / (BASE * 0.56)))
     head = HEAD + (len(subtitle) - 1) * 0.15
     height = head + rows * (TITLE + high + FOOT) + below
@@ -100,9 +100,8 @@ def _sheet(plan: Plan, legend: bool) -> tuple[Figure, bool]:
         axes.set_title(panel.title)
         drawn = panel.draw(axes)
         if not legend:
-            write = label_ends(axes, drawn.anchors) if drawn.column else label_points(
-                axes, drawn.anchors, drawn.obstacles, drawn.soft
-            )  # fmt: skip
+            write = label_ends(axes, drawn.ends)
+            write = label_points(axes, drawn.anchors, drawn.obstacles, drawn.soft) and write
             fits = fits and write
     _texts(figure, plan.title, subtitle, notes)
     if legend:

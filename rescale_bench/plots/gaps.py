@@ -10,6 +10,7 @@ from rescale_bench.bdrate import Delta, Interpolation, bd_psnr, bd_rate
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.plots.rate import DIRECT, RATE, Direct, Point, collect
 from rescale_bench.plots.selection import Options, select, usual_scales
+from rescale_bench.tables.scores import reference_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,11 @@ def bd_rows(
     direct: Direct | None = None,
     interpolation: Interpolation = "akima",
 ) -> list[BdRow]:
-    """Compare every curve with the anchor method's of the same data set, scale and codec, and with direct JPEG."""
+    """Compare every curve with the anchor method's of the same data set, scale and codec, and with direct JPEG.
+
+    anchor: a label, or the name of the only method that it can mean ("irn" for "irn [small]").
+    """
+    anchor = reference_of({label for *_, label in curves}, anchor) or anchor
     rows = []
     for (dataset, scale, family, label), points in curves.items():
         against: dict[str, Sequence[Point]] = {}
@@ -143,8 +148,9 @@ def bd_text(rows: Sequence[BdRow], metric: str) -> str:
     heads = ("data set", "scale", "codec", "method", "against", "BD-rate [%]", unit, "overlap", "")
     right = ("left", "right", "left", "left", "left", "right", "right", "right", "left")
     table = tabulate(lines, headers=heads, disable_numparse=True, colalign=right)
-    how = f"{next((row.rate.interpolation for row in rows if row.rate), '')} interpolation".strip()
-    head = f"BD-rate ↓ (negative: fewer bits at equal quality), {how}; overlap: the shared part of both quality ranges."
+    how = next((row.rate.interpolation for row in rows if row.rate), "")
+    head = "BD-rate ↓: negative saves bits at equal quality; overlap: the shared part of both quality ranges"
+    head += f"; {how} interpolation." if how else "."
     return "\n".join([table, "", head, *(f"({index}) {note}" for index, note in enumerate(notes, start=1))])
 
 

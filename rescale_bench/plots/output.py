@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DPI = 200
 ENDINGS = (".png", ".svg")
+LINES = "stroke-linejoin: round; stroke-linecap: butt"
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -49,7 +50,10 @@ def svg(figure: Figure, standalone: bool = False) -> str:
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     # Where the page is read DejaVu may be missing; Verdana is the widely installed font of its width.
     element = element.replace(f"'{FONT}'", f"'{FONT}', Verdana, Arial, sans-serif")
+    # A style sheet inside an inlined figure would reach the whole page; its two properties are inherited anyway.
+    element = re.sub(r"<style[^>]*>.*?</style>", "", element, count=1, flags=re.DOTALL)
     name = escape(" – ".join(part.get_text().replace("\n", " ") for part in figure.texts[:2]))
+    element = element.replace("<g>", f'<g style="{LINES}">', 1)
     element = element.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
     return head + element if standalone else element.rstrip("\n")
 

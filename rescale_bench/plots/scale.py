@@ -27,7 +27,7 @@ def plan_scale(selection: Selection, options: Options) -> Plan:
     """Plan rows of metrics × columns of data sets; a single row or column is broken after three panels."""
     metrics = selection.metrics(options.metrics)
     drawn = [score for score in selection.scores if score.metric in metrics]
-    looks = selection.looks(drawn)
+    looks = _best_first(selection.looks(drawn), drawn, selection)
     panels = [
         Panel(
             panel_title(selection.at(metric, dataset)),
@@ -50,6 +50,18 @@ def plan_scale(selection: Selection, options: Options) -> Plan:
     )
 
 
+def _best_first(looks: Mapping[str, Style], drawn: Sequence[Score], selection: Selection) -> dict[str, Style]:
+    """Order the legend as the lines stand, by each one's best mean of the first metric."""
+    sign = -1 if drawn[0].about.direction == "down" else 1
+    tops: dict[str, float] = {}
+    for score in drawn:
+        y = height_of(score, relative=False)
+        if score.metric == drawn[0].metric and y is not None:
+            name = selection.name(score)
+            tops[name] = max(tops.get(name, -math.inf), sign * y)
+    return {name: looks[name] for name in sorted(looks, key=lambda name: (-tops.get(name, -math.inf), name))}
+
+
 def panel_title(found: Sequence[Score], scale: str = "") -> str:
     """Head a panel with data set, scale and number of images."""
     count = max(score.images for score in found)
@@ -63,9 +75,14 @@ def _notes(drawn: Sequence[Score], selection: Selection) -> list[str]:
             f"Bands: 95 % paired t-interval of the difference to {selection.reference}, on identical images; "
             "where bands of two methods overlap, compare the two directly (table --rank)."
         )
-    if any(not score.native for score in drawn):
-        notes.append("Hollow: the scale is not native to the method (a wrapper or a model of another scale serves it).")
-    return notes
+    return notes + native_note(drawn)
+
+
+def native_note(drawn: Sequence[Score]) -> list[str]:
+    """Explain hollow markers where there are any."""
+    if all(score.native for score in drawn):
+        return []
+    return ["Hollow: the scale is not native to the method (a wrapper or a model of another scale serves it)."]
 
 
 def banded(score: Score) -> bool:
@@ -105,9 +122,9 @@ def _draw(
     axes.xaxis.set_major_formatter(lambda value, _: f"×{value:g}")
     axes.set_xlabel("scale factor")
     axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))
-    last = float(scales[-1])
-    column = all(last - anchor.x <= 0.15 * (last - float(scales[0])) for anchor in anchors)
-    return Drawn(anchors, column, () if column else obstacles)
+    last, reach = float(scales[-1]), 0.15 * float(scales[-1] - scales[0])
+    early = [anchor for anchor in anchors if last - anchor.x > reach]
+    return Drawn(early, [anchor for anchor in anchors if anchor not in early], obstacles)
 
 
 def _line(axes: Axes, line: Sequence[Score], points: Sequence[tuple[float, float]], style: Style) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import Anchor
 from rescale_bench.plots.scale import along as places_along
-from rescale_bench.plots.scale import banded, height_of, limits, panel_title
+from rescale_bench.plots.scale import banded, height_of, limits, native_note, panel_title
 from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rescale_bench.tables.scores import Score
 
 STEPS: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.45, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
+    (0.4, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
     (0.9, (1, 1.5, 2, 3, 5, 7)),
     (1.6, (1, 2, 5)),
     (3.0, (1, 3)),
@@ -119,6 +119,7 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
     remarks = [*notes]
     if any(banded(score) for score in drawn):
         remarks.append(f"Upright bars: 95 % paired t-interval of the difference to {selection.reference}.")
+    remarks += native_note(drawn)
     if without:
         remarks.append(f"Without a place on the x axis: {', '.join(without)}.")
     return Plan(

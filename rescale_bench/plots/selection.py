@@ -115,7 +115,7 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
 
     Raises UsageError where rows of several protocols are left, or none; UnknownNameError for names that the run lacks.
     """
-    rows = prepare(frame)
+    rows = prepare(frame).reset_index(drop=True)
     rows, protocol = _one_protocol(rows, options.protocol)
     names = choose_metrics(rows, [*options.metrics, *extra])
     for column, wanted in (("dataset", options.datasets), ("codec", options.codecs)):

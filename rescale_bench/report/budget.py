@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+WHOLE_QUALITY = 86
 PAGE_BYTES = 30_000_000
 """A page about 100 images stays below this."""
 Encoded = TypeVar("Encoded")
@@ -35,7 +36,12 @@ class Level:
     @property
     def storing(self) -> str:
         """Say how crops were stored."""
-        return f"lossy WebP, quality {self.quality}" if self.quality else "lossless"
+        return f"as lossy WebP, quality {self.quality}" if self.quality else "without loss"
+
+    @property
+    def whole_storing(self) -> str:
+        """Say how whole pictures were stored."""
+        return f"as lossy WebP, quality {WHOLE_QUALITY}, at most {self.whole} px a side" if self.whole else ""
 
 
 LEVELS = (

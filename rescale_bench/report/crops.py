@@ -14,7 +14,7 @@ from rescale_bench.errors import ImageError
 if TYPE_CHECKING:
     import numpy as np
 
-THUMB_QUALITY, WHOLE_QUALITY = 72, 86
+THUMB_QUALITY = 72
 
 
 @dataclass(frozen=True)

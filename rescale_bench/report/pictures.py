@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import ImageError
-from rescale_bench.report.budget import Ledger, Level
+from rescale_bench.report.budget import WHOLE_QUALITY, Ledger, Level
 from rescale_bench.report.crops import (
     THUMB_QUALITY,
-    WHOLE_QUALITY,
     Box,
     data_uri,
     enlarged,
@@ -151,7 +150,12 @@ def _encode(subject: Subject, loaded: Sequence[Loaded], level: Level, limit: int
     settings = [_setting(one, level, blobs, made.notes) for one in kept]
     if len(kept) < len(loaded):
         made.notes.append(f"{len(kept)} of {len(loaded)} scales fit into the page")
-    made.data = {"settings": settings, "blobs": list(blobs.index), "storing": level.storing}
+    made.data = {
+        "settings": settings,
+        "blobs": list(blobs.index),
+        "storing": level.storing,
+        "whole": level.whole_storing,
+    }
     return made
 
 

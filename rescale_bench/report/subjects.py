@@ -64,7 +64,7 @@ def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Found:
         return Found((), (), 0)
     measured = rows[rows["status"] != "failed"]
     cells = measured.drop_duplicates("cell")[columns]
-    several = {name: cells[name].nunique() > 1 for name in ("protocol", "codec", "seed")}
+    several = {name: cells[name].nunique() > 1 for name in ("codec", "seed")}
     scores = _scores(measured)
     lacking: list[str] = []
     grouped: dict[tuple[str, str], dict[tuple[str, str, Decimal], list[Output]]] = {}
@@ -77,9 +77,7 @@ def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Found:
         setting = (cell.protocol, str(cell.protocol_version), Decimal(cell.scale))
         subject = grouped.setdefault((cell.dataset, cell.image), {})
         subject.setdefault(setting, []).append(Output(label, files, scores.get(cell.cell, "")))
-    subjects = tuple(
-        Subject(*key, _settings(settings, several["protocol"])) for key, settings in sorted(grouped.items())
-    )
+    subjects = tuple(Subject(*key, _settings(settings)) for key, settings in sorted(grouped.items()))
     return Found(subjects, tuple(lacking), len(cells))
 
 
@@ -92,7 +90,8 @@ def _label(cell: Any, several: Mapping[str, bool]) -> str:
     return " · ".join(parts)
 
 
-def _settings(settings: Mapping[tuple[str, str, Decimal], Sequence[Output]], named: bool) -> tuple[Setting, ...]:
+def _settings(settings: Mapping[tuple[str, str, Decimal], Sequence[Output]]) -> tuple[Setting, ...]:
+    named = len({(protocol, version) for protocol, version, _ in settings}) > 1
     return tuple(
         Setting(f"×{scale}" + (f" · {protocol} version {version}" if named else ""), tuple(outputs))
         for (protocol, version, scale), outputs in sorted(settings.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -64,6 +65,22 @@ def _primary(names: Sequence[str]) -> list[str]:
 
 def _section(members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str) -> Section:
     heads = title(by_setting(members).popitem()[0])
+    empty = [name for name in names if _undefined_throughout(members, name)]
+    if len(empty) < len(names):
+        members = [score for score in members if score.metric not in empty]
+    section = _filled(heads, members, [name for name in names if name not in empty] or names, compared, reference)
+    note = f"Undefined for every image and left out: {', '.join(empty)}."
+    return dataclasses.replace(section, notes=(*section.notes, note)) if empty else section
+
+
+def _undefined_throughout(members: Sequence[Score], metric: str) -> bool:
+    mine = [score for score in members if score.metric == metric]
+    return bool(mine) and all(score.count("undefined") == score.images for score in mine)
+
+
+def _filled(
+    heads: str, members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str
+) -> Section:
     scales = {score.group.scale for score in members}
     if len(scales) > SWEEP:
         tables = matrices(members, [name for name in names if _swept(members, name)] or names)

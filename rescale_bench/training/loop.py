@@ -62,7 +62,7 @@ class Training:
         self.players = {name: list(found) for name, found in learner.players().items()}
         self.optimizers = {name: _adam(found, self._settings(name)) for name, found in self.players.items()}
         self.began = self.saved = time.monotonic()
-        self.earlier = 0.0
+        self.earlier = self.rate = 0.0
 
     @property
     def finished(self) -> bool:
@@ -137,6 +137,7 @@ class Training:
         """Let one player learn from a batch; return its loss."""
         optimizer, parameters = self.optimizers[player], self.players[player]
         share = self.recipe.schedule.share(self.progress.position, self.recipe.steps, self.progress.drops)
+        self.rate = self.recipe.adam.rate * share
         for group in optimizer.param_groups:
             group["lr"] = self._settings(player).rate * share
         with autocast(self.bf16, self.sampler.device):
@@ -179,13 +180,12 @@ class Training:
         """Log the means since the last row, and scores where there are any."""
         progress, running = self.progress, self.progress.running
         means = {name: running[name] / running[f"#{name}"] for name in running if not name.startswith("#")}
-        share = self.recipe.schedule.share(max(0, progress.position - 1), self.recipe.steps, progress.drops)
         row = {
             "step": progress.step,
             "position": progress.position,
             "seconds": round(progress.seconds, 2),
             "images": progress.step * self.recipe.batch,
-            "rate": self.recipe.adam.rate * share,
+            "rate": self.rate,
         }
         progress.rows.append({**row, **means, **scores})
         progress.running = {}

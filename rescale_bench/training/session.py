@@ -79,7 +79,7 @@ def train(job: Job, registry: Registry) -> Result:
     Raises UsageError, StoreError, UnavailableError or WeightsError before the first step, MethodError where a
     loss is not finite.
     """
-    torch.set_num_threads(job.threads or environment.describe()["cores_usable"] or 1)
+    torch.set_num_threads(job.threads or _cores())
     content = _checkpoint(job)
     pool = load_pool(job.data, job.recipe.patch)
     start = starting_states(job.recipe, job.start, registry)
@@ -108,6 +108,10 @@ def train(job: Job, registry: Registry) -> Result:
     return _finish(job, learner, training, validate(learner.states()), identity)
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _checkpoint(job: Job) -> dict[str, Any] | None:
     if job.resume:
         return load_checkpoint(job.checkpoint) if job.checkpoint.is_file() else None
@@ -123,7 +127,7 @@ def _remarks(job: Job, pool: Pool, display: Display) -> None:
         display.say(f"note: skipped {len(pool.skipped) - 3} more images")
     display.say(f"{len(pool.images)} images to train on, {len(pool.held_out)} held out for validation")
     if job.device == "cpu" and hasattr(os, "getloadavg"):
-        cores = environment.describe()["cores_usable"] or 1
+        cores = _cores()
         busy = os.getloadavg()[0]
         if busy + torch.get_num_threads() > cores + 1:
             display.say(

@@ -197,7 +197,7 @@
       [frame.left, frame.top] = [`${100 * x / W}%`, `${100 * y / H}%`];
       [frame.width, frame.height] = [`${100 * width / W}%`, `${100 * height / H}%`];
       this.at(".where figcaption span").textContent =
-        `${width}×${height} px at x ${x}, y ${y}; stored ${this.whole ? "as lossy WebP, quality 86" : this.data.storing}.`;
+        `${width}×${height} px at x ${x}, y ${y}. ${this.whole ? "Whole images" : "Crops"} are stored ${this.data[this.whole ? "whole" : "storing"]}.`;
     }
 
     async differences() {

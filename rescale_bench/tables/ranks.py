@@ -1,0 +1,308 @@
+"""Ranks with ties: two methods share a rank where the images cannot tell them apart.
+
+Within one protocol, data set, codec, scale and metric every pair of methods is compared by a sign-flip test of its
+paired differences, corrected over all pairs after Holm. A method's rank runs from 1 + the methods that are better
+beyond chance to the number of methods − those that are worse (`spec/metrics.md`, "Statistics").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench import statistics
+from rescale_bench.errors import UsageError
+from rescale_bench.statistics import PairedDifference
+from rescale_bench.tables.layout import Cell, Column, Leaderboard, Section, Table, number
+from rescale_bench.tables.leaderboard import PRIMARY, delta
+from rescale_bench.tables.rendering import render
+from rescale_bench.tables.rows import choose_metrics, prepare
+from rescale_bench.tables.scores import About, Group, Score, scores
+from rescale_bench.tables.sweep import heading, title
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.05
+Differences = Mapping[str, Sequence[float]]
+"""Data set → paired differences."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One method's place.
+
+    best, worst: the places it may have, 1 is first. mean: over the images, or of the data sets' means.
+    difference: to the method with the best mean, None for itself. p: of that difference, by sign flips, corrected
+    after Holm over all pairs; wilcoxon: uncorrected, beside it; both None below 6 images and for the best itself.
+    low, high: the BCa interval of the difference from 50 images of one data set on, else None.
+    """
+
+    label: str
+    mean: float
+    best: int
+    worst: int
+    difference: PairedDifference | None = None
+    p: float | None = None
+    wilcoxon: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def text(self) -> str:
+        """Write the places: "1" or "2–4"."""
+        return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The methods of one group under one metric, best mean first.
+
+    group: what they share; its data set names all of them where several are weighed equally.
+    images: everybody's. left_out: methods without a rank, and why.
+    """
+
+    group: Group
+    metric: str
+    about: About
+    heading: str
+    images: int
+    ranks: tuple[Rank, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what the ranks rest on."""
+        found = []
+        pairs = len(self.ranks) * (len(self.ranks) - 1) // 2
+        if self.images < statistics.ATTAINABLE:
+            found.append(f"{self.metric}: not separable on {self.images} images: below {statistics.ATTAINABLE} "
+                         "no sign-flip test reaches p < 0.05, so all methods share their ranks.")  # fmt: skip
+        elif any(rank.best != rank.worst for rank in self.ranks):
+            found.append(f"{self.metric}: methods whose ranks overlap are not separable on {self.images} images "
+                         f"(sign-flip p ≥ {LEVEL:g}, Holm over {pairs} pairs).")  # fmt: skip
+        return (*found, *(f"{self.metric}: no rank for {text}." for text in self.left_out))
+
+
+def rank_methods(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> list[Ranking]:
+    """Rank the methods of a run, group by group, and over data sets where there are several.
+
+    metrics: by default the first of psnr_y, psnr_rgb, ssim_y that the run holds. Raises UsageError where nothing can
+    be ranked, UnknownNameError for metrics that the run lacks.
+    """
+    rows = prepare(frame)
+    names = choose_metrics(rows, metrics or _primary(rows))
+    by_group: dict[tuple[str, Group], list[Score]] = {}
+    for score in scores(rows[rows["metric"].isin(names)].reset_index(drop=True), reference=""):
+        by_group.setdefault((score.metric, score.group), []).append(score)
+    keys = sorted(by_group, key=lambda key: (key[1].order, names.index(key[0])))
+    found = [ranking for key in keys if (ranking := _ranking(key[1], by_group[key])) is not None]
+    found += _over_data_sets(by_group)
+    if not found:
+        raise UsageError("table --rank: no two methods have comparable values on the same images")
+    return found
+
+
+def _primary(rows: pd.DataFrame) -> list[str]:
+    held = set(rows["metric"])
+    known = [name for name in PRIMARY if name in held][:1]
+    if not known:
+        raise UsageError(f"table --rank: the run holds none of {', '.join(PRIMARY)}; name others with --metrics")
+    return known
+
+
+def _ranking(group: Group, members: Sequence[Score]) -> Ranking | None:
+    kept = [score for score in members if score.ranked and score.finite]
+    if len(kept) < 2:
+        return None
+    values = {score.label: {group.dataset: score.finite} for score in kept}
+    about = members[0].about
+    ranks = _ranks(values, about)
+    left_out = tuple(f"{score.label} ({_why(score)})" for score in members if score not in kept)
+    return Ranking(group, members[0].metric, about, heading(members[0]), len(kept[0].finite), ranks, left_out)
+
+
+def _why(score: Score) -> str:
+    if score.about.direction == "none" or not score.about.repeatable:
+        return "the metric has no better or no fixed value"
+    if not score.trained:
+        return "its weights were drawn, not trained"
+    if score.ceiling:
+        return "a ceiling, not a rescaler"
+    if not score.finite:
+        return f"infinite on {score.count('infinite')} images" if score.count("infinite") else "no value"
+    return f"finite on {len(score.finite)} of {len(score.scorable)} images"
+
+
+def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> list[Ranking]:
+    """Rank over data sets of equal weight: the methods that have a rank in each of them."""
+    settings: dict[tuple[str, str, str, str, str], list[list[Score]]] = {}
+    for (metric, group), members in by_group.items():
+        key = (metric, group.protocol, group.protocol_version, group.codec, group.scale)
+        settings.setdefault(key, []).append([score for score in members if score.ranked and score.finite])
+    found = []
+    for (metric, protocol, version, codec, scale), sets in sorted(settings.items(), key=_by_scale):
+        shared = set.intersection(*({score.label for score in members} for members in sets))
+        if len(sets) < 2 or len(shared) < 2:
+            continue
+        values: dict[str, dict[str, Mapping[str, float]]] = {label: {} for label in sorted(shared)}
+        for score in (score for members in sets for score in members if score.label in shared):
+            values[score.label][score.group.dataset] = score.finite
+        names = sorted(members[0].group.dataset for members in sets)
+        group = Group(protocol, version, f"{' + '.join(names)}, equal weight", codec, scale)
+        first = sets[0][0]
+        images = sum(len(one) for one in next(iter(values.values())).values())
+        found.append(Ranking(group, metric, first.about, heading(first), images, _ranks(values, first.about)))
+    return found
+
+
+def _by_scale(item: tuple[tuple[str, str, str, str, str], Any]) -> tuple[str, str, str, Decimal, str]:
+    metric, protocol, version, codec, scale = item[0]
+    return protocol, version, codec, Decimal(scale), metric
+
+
+def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], about: About) -> tuple[Rank, ...]:
+    """Rank methods given as label → data set → image → value, on identical images."""
+    means = {label: fmean(fmean(one.values()) for one in sets.values()) for label, sets in values.items()}
+    sign = -1 if about.direction == "down" else 1
+    order = sorted(values, key=lambda label: (-sign * means[label], label))
+    pairs = list(combinations(order, 2))
+    gaps: dict[tuple[str, str], Differences] = {
+        (a, b): {name: statistics.differences(values[a][name], values[b][name]) for name in values[a]} for a, b in pairs
+    }
+    p_values = dict(zip(pairs, _corrected([gaps[pair] for pair in pairs]), strict=True))
+    better = dict.fromkeys(order, 0)
+    worse = dict(better)
+    for a, b in pairs:
+        p = p_values[a, b]
+        if p is not None and p < LEVEL:  # a stands before b, so its mean is the better one
+            better[b] += 1
+            worse[a] += 1
+    found = []
+    for label in order:
+        place = 1 + better[label], len(order) - worse[label]
+        rank = Rank(label, means[label], *place)
+        if label != order[0]:
+            gap = {name: [-value for value in one] for name, one in gaps[order[0], label].items()}
+            rank = _against(rank, gap, about, p_values[order[0], label])
+        found.append(rank)
+    return tuple(found)
+
+
+def _corrected(gaps: Sequence[Differences]) -> list[float | None]:
+    """Test each pair and correct after Holm; a data set's differences weigh as the inverse of its size."""
+    columns = [[value / len(one) for one in gap.values() for value in one] for gap in gaps]
+    raw = statistics.sign_flip_tests(columns)
+    if any(p is None for p in raw):
+        return [None] * len(raw)
+    return list(statistics.holm([p for p in raw if p is not None]))
+
+
+def _against(rank: Rank, gap: Differences, about: About, p: float | None) -> Rank:
+    """Add the difference to the best: itself, p, and within one data set Wilcoxon's p and the BCa interval."""
+    if len(gap) > 1:
+        return dataclasses.replace(rank, difference=statistics.stratified(gap, about.direction), p=p)
+    values = next(iter(gap.values()))
+    low, high = statistics.bca_interval(values) or (None, None)
+    found = statistics.summarise(values, about.direction)
+    return dataclasses.replace(
+        rank, difference=found, p=p, wilcoxon=statistics.wilcoxon_test(values), low=low, high=high
+    )  # fmt: skip
+
+
+def rank_board(rankings: Sequence[Ranking]) -> Leaderboard:
+    """Lay rankings out as one section per protocol, data sets and codec, one table per scale and metric."""
+    sections: dict[tuple[str, str, str, str], list[Ranking]] = {}
+    for ranking in rankings:
+        group = ranking.group
+        sections.setdefault((group.protocol, group.protocol_version, group.dataset, group.codec), []).append(ranking)
+    return Leaderboard(tuple(_section(key, members) for key, members in sections.items()), (), "")
+
+
+def _section(key: tuple[str, str, str, str], members: Sequence[Ranking]) -> Section:
+    notes = dict.fromkeys(note for ranking in members for note in ranking.notes)
+    explained = (
+        "Δ: mean paired difference to the method with the best mean ± half the 95 % t-interval; "
+        "wins: images on which the row beats it; p: sign-flip test of Δ, Holm over all pairs; Wilcoxon: uncorrected."
+    )
+    return Section(title(key), tuple(_table(ranking) for ranking in members), (explained, *notes))
+
+
+def _table(ranking: Ranking) -> Table:
+    bootstrapped = any(rank.low is not None for rank in ranking.ranks)
+    heads = ["rank", "method", ranking.heading, "Δ to best", "wins", "p", "Wilcoxon", *["BCa 95 %"] * bootstrapped]
+    rows = []
+    for rank in ranking.ranks:
+        texts = [rank.text, rank.label, number(rank.mean, ranking.about.decimals), *_texts(rank, ranking, bootstrapped)]
+        rows.append(tuple(Cell(text) for text in texts))
+    images = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
+    columns = tuple(Column(head, numeric=head not in ("rank", "method")) for head in heads)
+    return Table(f"×{ranking.group.scale} · {images}", columns, tuple(rows))
+
+
+def _texts(rank: Rank, ranking: Ranking, bootstrapped: bool) -> list[str]:
+    found = rank.difference
+    if found is None:
+        return ["best", *[""] * (3 + bootstrapped)]
+    digits = statistics.decimals_for(found.half_width, ranking.about.decimals)
+    texts = [delta(found, ranking.about.decimals), f"{found.wins}/{found.n}", _p(rank.p), _p(rank.wilcoxon)]
+    if bootstrapped:
+        texts.append(
+            "–" if rank.low is None or rank.high is None else f"{rank.low:+.{digits}f} to {rank.high:+.{digits}f}"
+        )
+    return texts
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+
+
+def render_ranks(rankings: Sequence[Ranking], form: str = "plain") -> str:
+    """Write rankings in one of the leaderboard's formats; CSV and JSON hold one record per method."""
+    writers: dict[str, Callable[[], str]] = {"csv": lambda: _csv(rankings), "json": lambda: _json(rankings)}
+    return writers[form]() if form in writers else render(rank_board(rankings), form)
+
+
+def _records(rankings: Sequence[Ranking]) -> list[dict[str, Any]]:
+    return [
+        {
+            **dataclasses.asdict(ranking.group), "metric": ranking.metric, "images": ranking.images,
+            "method": rank.label, "rank_best": rank.best, "rank_worst": rank.worst, "mean": rank.mean,
+            **{name: _value(getattr(rank.difference, source, None)) for name, source in FIELDS.items()},
+            "p_holm": rank.p, "p_wilcoxon": rank.wilcoxon, "bca_low": rank.low, "bca_high": rank.high,
+        }
+        for ranking in rankings
+        for rank in ranking.ranks
+    ]  # fmt: skip
+
+
+FIELDS = {"difference": "mean", "low": "low", "high": "high", "wins": "wins"}
+
+
+def _value(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _json(rankings: Sequence[Ranking]) -> str:
+    return json.dumps(_records(rankings), indent=1, ensure_ascii=False)
+
+
+def _csv(rankings: Sequence[Ranking]) -> str:
+    import csv
+
+    found = _records(rankings)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(found[0]) if found else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return stream.getvalue().rstrip("\n")

@@ -1,0 +1,480 @@
+"""Figures: what is drawn equals the rows, names stay apart, files are reproducible, protocols never mix."""
+
+import io
+import math
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from itertools import combinations, pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy import stats
+
+from rescale_bench.cli import main
+from rescale_bench.codecs.jpeg import JPEG
+from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.metrics.fidelity import psnr_rgb
+from rescale_bench.plots import KINDS, bd_rows, bd_text, direct_jpeg_curve, figure, rate_curves, save, shown_panels, svg
+from rescale_bench.plots.direct import DirectCurve, born_as_jpeg
+from rescale_bench.plots.labels import spread
+from rescale_bench.plots.rate import DIRECT
+from rescale_bench.plots.style import COLOURS, _contrast_on_white, styles
+from rescale_bench.protocols import PROTOCOLS, RGB8
+
+BASE = np.random.default_rng(0).normal(30, 4, 8)
+METHODS = {"bicubic": 0.0, "lanczos3": 0.7, "nearest": -3.0}
+METRICS = {"psnr_y": ("up", "dB"), "ssim_y": ("up", ""), "psnr_lr": ("up", "dB"), "bpp": ("down", "bit/px"),
+           "params": ("down", ""), "seconds_down": ("down", "s"), "seconds_up": ("down", "s")}  # fmt: skip
+
+
+def row(method, image, value, metric="psnr_y", **changes):
+    direction, unit = METRICS[metric]
+    return {
+        "method": method, "options": "", "weights": "", "dataset": "Set5", "image": f"i{image}", "scale": "2",
+        "codec": "png", "protocol": "rgb8", "protocol_version": 1, "metric": metric, "value": value, "status": "ok",
+        "direction": direction, "unit": unit, "decimals": 3, "repeatable": True, "native": True, "height": 100,
+        "width": 200, **changes,
+    }  # fmt: skip
+
+
+def gains(shift):
+    return shift + 0.2 * np.sin(np.arange(8) + shift) if shift else np.zeros(8)
+
+
+def run(methods=METHODS, scales=("1.5", "2", "3"), datasets=("Set5",), **changes):
+    found = []
+    for index, (method, shift) in enumerate(methods.items()):
+        for dataset in datasets:
+            for scale in scales:
+                for image in range(8):
+                    at = {"dataset": dataset, "scale": scale, **changes}
+                    quality = BASE[image] - float(scale) + gains(shift)[image]
+                    values = {
+                        "psnr_y": quality, "ssim_y": 0.9 + quality / 1000,
+                        "psnr_lr": math.inf if method == "bicubic" else 35 + index, "bpp": 3.0 + index,
+                        "params": 0 if index < 2 else 1e6 * index, "seconds_down": 0.02 * (index + 1),
+                        "seconds_up": 0.04 * (index + 1) * (1 + image / 100),
+                    }  # fmt: skip
+                    found += [row(method, image, value, metric, **at) for metric, value in values.items()]
+    return pd.DataFrame(found)
+
+
+def sweep(methods=METHODS):
+    found = []
+    for index, (method, shift) in enumerate(methods.items()):
+        for step, codec in enumerate(("jpeg:quality=30", "jpeg:quality=50", "jpeg", "jpeg:quality=90", "png")):
+            for image in range(8):
+                found.append(row(method, image, 0.2 * 1.6**step * (1 + 0.02 * index), "bpp", codec=codec))
+                found.append(row(method, image, BASE[image] + step * 1.2 + shift, codec=codec))
+    return pd.DataFrame(found)
+
+
+def lines(axes):
+    """Collect the drawn lines that carry data, by colour."""
+    return {
+        line.get_color(): line
+        for line in axes.get_lines()
+        if len(line.get_xdata()) > 1 and line.get_linestyle() != "None"
+    }
+
+
+def looks(frame_methods=METHODS):
+    return styles(frame_methods, "bicubic")
+
+
+def names_on(drawn):
+    return [text for axes in drawn.axes for text in axes.texts]
+
+
+# --- what is drawn -----------------------------------------------------------------
+
+
+def test_scale_draws_the_means_and_the_paired_band():
+    drawn = figure("scale", run())
+    (axes,) = drawn.axes
+    style = looks()["lanczos3"]
+    line = lines(axes)[style.colour]
+    expected = [BASE.mean() - scale + gains(0.7).mean() for scale in (1.5, 2, 3)]
+    assert list(line.get_xdata()) == [1.5, 2, 3]
+    assert list(line.get_ydata()) == pytest.approx(expected)
+    interval = stats.t.interval(0.95, 7, gains(0.7).mean(), stats.sem(gains(0.7)))
+    heights = [
+        np.ptp(band.get_paths()[0].vertices[band.get_paths()[0].vertices[:, 0] == 2][:, 1]) for band in axes.collections
+    ]
+    assert min(abs(height - (interval[1] - interval[0])) for height in heights) < 1e-9
+    assert len(heights) == 2  # the reference has no band
+    assert "↑" in axes.get_ylabel()
+    assert "[dB]" in axes.get_ylabel()
+    assert axes.get_title(loc="left") == "Set5 · 8 images"
+    assert drawn.texts[1].get_text() == "protocol rgb8 version 1 · codec png"
+
+
+def test_relative_draws_differences():
+    (axes,) = figure("scale", run(), relative=True).axes
+    assert list(lines(axes)[looks()["lanczos3"].colour].get_ydata()) == pytest.approx([gains(0.7).mean()] * 3)
+    assert "minus bicubic's" in axes.get_ylabel()
+    with pytest.raises(UsageError, match="lacks the reference irn"):
+        figure("scale", run(), relative=True, reference="irn")
+    with pytest.raises(UsageError, match="absolute values"):
+        figure("cost", run(), relative=True)
+
+
+def test_one_panel_per_data_set_and_metric():
+    titles = [axes.get_title(loc="left") for axes in figure("scale", run(datasets=("Set5", "Set14"))).axes]
+    assert titles == ["Set14 · 8 images", "Set5 · 8 images"]
+    drawn = figure("scale", run(datasets=("Set5", "Set14")), metrics=["psnr_y", "ssim_y"])
+    assert [axes.get_ylabel().split(" ")[0] for axes in drawn.axes] == ["PSNR", "PSNR", "SSIM", "SSIM"]
+    assert len(figure("strip", run()).axes) == 3
+
+
+def test_protocols_never_share_axes():
+    both = pd.concat([run(), run(protocol="car")])
+    with pytest.raises(UsageError, match=r"2 protocols.*--protocol"):
+        figure("scale", both)
+    assert figure("scale", both, protocol="car").texts[1].get_text().startswith("protocol car")
+    with pytest.raises(UsageError, match="2 protocols"):
+        figure("scale", pd.concat([run(), run(protocol_version=2)]))
+    with pytest.raises(UnknownNameError):
+        figure("scale", both, protocol="y8")
+
+
+def test_means_over_fewer_images_are_left_out_and_said():
+    frame = run()
+    gone = (frame["method"] == "nearest") & (frame["scale"] == "3") & (frame["image"] == "i7")
+    drawn = figure("scale", frame[~gone])
+    assert list(lines(drawn.axes[0])[looks()["nearest"].colour].get_xdata()) == [1.5, 2]
+    notes = " ".join(text.get_text() for text in drawn.texts)
+    assert "Left out: nearest on Set5 at ×3: finite psnr_y on 7 of 8 images." in notes
+
+
+def test_random_weights_say_that_they_are_not_publishable():
+    frame = run()
+    frame.loc[frame["method"] == "nearest", "weights"] = "random"
+    for kind in ("scale", "strip", "cost"):
+        drawn = figure(kind, frame, scales=["2"] if kind != "scale" else [])
+        texts = [text.get_text() for text in names_on(drawn)]
+        texts += [tick.get_text() for tick in drawn.axes[0].get_yticklabels()]
+        assert any("not publishable" in text for text in texts), kind
+
+
+def test_cost_is_the_median_per_megapixel():
+    (axes,) = figure("cost", run(), scales=["2"]).axes
+    x = next(
+        line for line in axes.get_lines() if line.get_color() == "#000000" and line.get_marker() == "o"
+    ).get_xdata()
+    per_image = [(0.02 + 0.04 * (1 + image / 100)) / 0.02 for image in range(8)]  # 100 × 200 pixels
+    assert x[0] == pytest.approx(np.median(per_image))
+    assert axes.get_xscale() == "log"
+
+
+def test_zero_parameters_and_infinite_fidelity_stand_beside_the_axis():
+    (axes,) = figure("parameters", run(), scales=["2"]).axes
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert "0" in ticks
+    (axes,) = figure("lr", run(), scales=["2"]).axes
+    texts = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert "∞ (equal)" in texts
+    at = axes.get_xticks()[texts.index("∞ (equal)")]
+    black = next(line for line in axes.get_lines() if line.get_color() == "#000000" and line.get_marker() == "o")
+    assert black.get_xdata()[0] == pytest.approx(at)
+
+
+def test_strip_draws_every_image_and_the_mean():
+    (axes,) = figure("strip", run(), scales=["2"]).axes
+    points = next(line for line in axes.get_lines() if line.get_color() == looks()["nearest"].colour)
+    assert sorted(points.get_xdata()) == pytest.approx(sorted(BASE - 2 + gains(-3.0)))
+    order = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert order == ["nearest", "bicubic", "lanczos3"]  # best at the top
+    bars = [line.get_xdata()[0] for line in axes.get_lines() if line.get_linewidth() == 1.8]
+    assert bars == pytest.approx([(BASE - 2 + gains(METHODS[name])).mean() for name in order])
+
+
+def test_unknown_names_are_refused_with_what_there_is():
+    for options in ({"metrics": ["niqe"]}, {"methods": ["irn"]}, {"datasets": ["Set14"]}, {"scales": ["8"]}):
+        with pytest.raises(UnknownNameError):
+            figure("scale", run(), **options)
+    with pytest.raises(UnknownNameError):
+        figure("pie", run())
+    with pytest.raises(UsageError, match="params in --metrics"):
+        figure("parameters", run()[lambda frame: frame["metric"] != "params"])
+
+
+def test_many_scales_show_the_usual_ones_and_say_so():
+    drawn = figure("strip", run(scales=("1.5", "2", "2.5", "3", "3.5", "4")))
+    assert len(drawn.axes) == 3
+    assert any("×2, ×3, ×4 of 6 scales" in text.get_text() for text in drawn.texts)
+
+
+# --- names and looks ---------------------------------------------------------------
+
+
+def boxes(drawn):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    # The extent of an annotation would hold its leader too.
+    return [[Text.get_window_extent(text, canvas.get_renderer()) for text in axes.texts] for axes in drawn.axes]
+
+
+@pytest.mark.parametrize("kind", ["scale", "cost", "parameters", "lr"])
+def test_names_touch_neither_each_other_nor_the_edge(kind):
+    close = {"bicubic": 0.0, "lanczos3": 0.02, "aidn": 0.04, "irn": 0.05, "nearest": -3.0, "fgrn": 0.03}
+    drawn = figure(kind, run(close), scales=["2"] if kind != "scale" else [])
+    found = boxes(drawn)
+    assert sum(map(len, found)) == len(close)
+    assert not drawn.legends
+    width, height = drawn.get_size_inches() * drawn.dpi
+    for panel in found:
+        assert not any(a.shrunk(0.98, 0.9).overlaps(b.shrunk(0.98, 0.9)) for a, b in combinations(panel, 2))
+        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in panel)
+
+
+def test_a_legend_takes_over_where_names_do_not_fit():
+    crowd = {"bicubic": 0.0, **{f"method-number-{index:02}": 0.01 * index for index in range(1, 30)}}
+    drawn = figure("scale", run(crowd))
+    assert not names_on(drawn)
+    (legend,) = drawn.legends
+    assert {text.get_text() for text in legend.get_texts()} == set(crowd)
+
+
+def test_spread_moves_as_little_as_possible():
+    assert spread([10.0, 50.0], 10, 0, 100) == [10, 50]
+    assert spread([20.0, 20.0], 10, 0, 100) == [15, 25]
+    assert spread([2.0, 1.0, 3.0], 10, 0, 100) == [10, 0, 20]
+    assert spread([99.0, 98.0, 5.0], 10, 0, 100) == [100, 90, 5]
+    assert spread([1.0] * 12, 10, 0, 100) is None
+    assert spread([], 10, 0, 100) == []
+    generator = np.random.default_rng(2)
+    for _ in range(50):
+        wanted = list(generator.uniform(0, 100, 8))
+        found = spread(wanted, 9, 0, 100)
+        assert min(b - a for a, b in zip(sorted(found), sorted(found)[1:], strict=False)) > 9 - 1e-9
+        assert all(-1e-9 <= place <= 100 + 1e-9 for place in found)
+        assert np.array_equal(np.argsort(found), np.argsort(wanted))
+
+
+def test_looks_differ_in_print_and_are_readable():
+    many = styles([f"m{index:02}" for index in range(42)] + ["bicubic"], "bicubic")
+    assert len({(style.colour, style.marker) for style in many.values()}) == 43
+    neighbours = [many[f"m{index:02}"] for index in range(7)]
+    assert len({style.marker for style in neighbours}) == 7  # told apart without colour
+    assert all(a.dashes != b.dashes for a, b in pairwise(neighbours))
+    for style in many.values():
+        colour = tuple(int(style.ink[k : k + 2], 16) / 255 for k in (1, 3, 5))
+        assert _contrast_on_white(colour) >= 4.4
+    # WCAG's own example: #767676 on white is 4.54.
+    assert _contrast_on_white((0x76 / 255,) * 3) == pytest.approx(4.54, abs=0.01)
+    assert many["bicubic"].colour == "#000000"
+    assert "#F0E442" not in COLOURS
+
+
+def test_a_method_looks_alike_in_all_figures_of_a_run():
+    whole, part = figure("scale", run()), figure("scale", run(), methods=["nearest"])
+    assert looks()["nearest"].colour in lines(whole.axes[0])
+    assert set(lines(part.axes[0])) == {looks()["nearest"].colour}
+
+
+# --- files -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "rate-distortion"])
+def test_files_are_reproducible(kind, tmp_path):
+    frame = run(scales=("2",))
+    for name in ("a.svg", "b.svg"):
+        save(figure(kind, frame), tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    ElementTree.parse(tmp_path / "a.svg")
+
+
+def test_pictures_are_reproducible(tmp_path):
+    for name in ("a.png", "b.png"):
+        save(figure("scale", run()), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.width > 800
+
+
+def test_svg_is_an_element_for_a_page():
+    text = svg(figure("scale", run()))
+    root = ElementTree.fromstring(text)
+    assert text.startswith("<svg")
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == "PSNR on Y over scale – protocol rgb8 version 1 · codec png"
+    assert root.get("viewBox")
+    assert "<style" not in text  # it would reach the whole page
+    assert "metadata" not in text
+    words = ["".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"lanczos3", "bicubic", "nearest", "scale factor"} <= set(words)
+    ids = set(re.findall(r' id="([^"]+)"', text))
+    assert ids == set(re.findall(r"""(?:url\(|href=")#([^)"]+)""", text))
+
+
+def test_other_endings_and_bad_folders_are_refused(tmp_path):
+    drawn = figure("scale", run())
+    with pytest.raises(UsageError, match=r"none of .png .svg"):
+        save(drawn, tmp_path / "a.gif")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        save(drawn, tmp_path / "file" / "a.png")
+
+
+def test_pyplot_and_its_global_state_stay_out():
+    code = (
+        "import sys; from rescale_bench.cli.main import build_parser; build_parser();"
+        "assert 'matplotlib' not in sys.modules;"
+        "import rescale_bench.plots; assert 'matplotlib.pyplot' not in sys.modules;"
+        "import matplotlib; before = matplotlib.rcParams.copy();"
+        "from test_plots import run; from rescale_bench.plots import figure, svg; svg(figure('scale', run()));"
+        "assert 'matplotlib.pyplot' not in sys.modules; assert matplotlib.rcParams.copy() == before"
+    )
+    from pathlib import Path
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+# --- rate-distortion ---------------------------------------------------------------
+
+
+def test_rate_distortion_draws_curves_and_single_settings():
+    drawn = figure("rate-distortion", sweep())
+    (axes,) = drawn.axes
+    curve = lines(axes)[looks()["lanczos3"].colour]
+    assert list(curve.get_xdata()) == pytest.approx([0.2 * 1.02 * 1.6**k for k in range(4)])
+    assert list(curve.get_ydata()) == pytest.approx([BASE.mean() + 0.7 + 1.2 * k for k in range(4)])
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == 3
+    assert drawn.texts[1].get_text().endswith("jpeg (default, 30, 50, 90), png")
+    assert {text.get_text() for text in names_on(drawn)} == set(METHODS)
+    assert "bits per HR pixel [bit/px]" in axes.get_xlabel()
+
+
+def test_direct_curve_is_drawn_and_its_birth_is_warned_of():
+    direct = {("Set5", "2"): DirectCurve(((0.2, 25.0), (0.5, 31.0), (1.0, 35.0), (2.0, 40.0)), born_as=95)}
+    drawn = figure("rate-distortion", sweep(), direct=direct)
+    assert DIRECT in {text.get_text() for text in names_on(drawn)}
+    notes = " ".join(text.get_text() for text in drawn.texts)
+    assert "Warning: Set5 was born as JPEG (quality about 95)" in notes
+
+
+def test_bd_rows_compare_with_anchor_and_direct_jpeg():
+    curves = rate_curves(sweep())
+    assert set(curves) == {("Set5", "2", "jpeg", name) for name in METHODS}
+    # lanczos3: 0.7 dB more at 1.02 times the rate; 1.2 dB are a factor 1.6.
+    direct = {
+        ("Set5", "2"): DirectCurve(tuple((2 * rate, value) for rate, value in curves["Set5", "2", "jpeg", "bicubic"]))
+    }
+    rows = bd_rows(curves, "bicubic", direct)
+    found = {(one.label, one.anchor): one for one in rows}
+    assert set(found) == {("lanczos3", "bicubic"), ("nearest", "bicubic"), *((name, DIRECT) for name in METHODS)}
+    expected = 100 * (1.02 * 1.6 ** (-0.7 / 1.2) - 1)
+    assert found["lanczos3", "bicubic"].rate.value == pytest.approx(expected, abs=1e-6)
+    assert found["bicubic", DIRECT].rate.value == pytest.approx(-50)
+    text = bd_text(rows, "psnr_y")
+    assert f"{expected:+.2f}" in text
+    assert "akima interpolation" in text
+    few = sweep()[lambda frame: ~frame["codec"].isin(["jpeg", "jpeg:quality=30"])]
+    assert "four are needed" in bd_text(bd_rows(rate_curves(few), "bicubic"), "psnr_y")
+    assert "no two curves" in bd_text([], "psnr_y")
+    tagged = {(*key[:3], f"{key[3]} [small]"): points for key, points in curves.items()}
+    assert {one.anchor for one in bd_rows(tagged, "bicubic")} == {"bicubic [small]"}
+
+
+def photo(tmp_path, quality=None, size=(96, 128)):
+    """Make an image with edges and texture, through JPEG if asked."""
+    generator = np.random.default_rng(1)
+    y, x = np.mgrid[: size[0], : size[1]]
+    waves = [127 + 80 * np.sin(x / 9 + k) * np.cos(y / 7) + 30 * ((x // 16 + y // 16) % 2) for k in range(3)]
+    pixels = np.clip(np.stack(waves, axis=2) + generator.normal(0, 6, (*size, 1)), 0, 255).astype(np.uint8)
+    if quality:
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+        pixels = np.asarray(Image.open(stream))
+    path = tmp_path / f"photo{quality}.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_direct_curve_equals_pillow(tmp_path):
+    path = photo(tmp_path)
+    curve = direct_jpeg_curve([path], RGB8, Decimal(2), JPEG, psnr_rgb, qualities=(20, 80))
+    original = np.asarray(Image.open(path)).astype(float)
+    expected = []
+    for quality in (20, 80):
+        stream = io.BytesIO()
+        Image.open(path).save(stream, "JPEG", quality=quality)
+        error = (np.asarray(Image.open(stream)).astype(float) - original)[2:-2, 2:-2]
+        expected.append((8 * len(stream.getvalue()) / (96 * 128), 10 * math.log10(255**2 / (error**2).mean())))
+    assert [value for point in curve.points for value in point] == pytest.approx([v for p in expected for v in p])
+    assert curve.born_as is None
+    with pytest.raises(UsageError, match="no RGB image"):
+        direct_jpeg_curve([path], next(p for p in PROTOCOLS if p.plane == "y"), Decimal(2), JPEG, psnr_rgb)
+    with pytest.raises(UsageError, match="no image"):
+        direct_jpeg_curve([], RGB8, Decimal(2), JPEG, psnr_rgb)
+
+
+@pytest.mark.parametrize("quality", [90, 93, 96])
+def test_images_born_as_jpeg_are_found(tmp_path, quality):
+    import torch
+
+    pixels = np.asarray(Image.open(photo(tmp_path, quality)))
+    assert born_as_jpeg([torch.from_numpy(pixels.copy()).permute(2, 0, 1)], JPEG) == quality
+
+
+def test_bsd100_was_born_as_jpeg_and_kodak_was_not(data_root):
+    import torch
+
+    def born(*names):
+        images = [np.asarray(Image.open(data_root / name).convert("RGB")) for name in names]
+        return born_as_jpeg([torch.from_numpy(one[:256, :256].copy()).permute(2, 0, 1) for one in images], JPEG)
+
+    bsd = sorted(path.name for path in (data_root / "BSD100").glob("*.png"))[:2]
+    kodak = sorted(path.name for path in (data_root / "Kodak24").glob("*.png"))[:2]
+    assert born(*(f"BSD100/{name}" for name in bsd)) == 95
+    assert born(*(f"Kodak24/{name}" for name in kodak)) is None
+
+
+def test_command_draws_and_prints_bd_rates(tmp_path, capsys, data_root):
+    path = sorted((data_root / "Set5").glob("*.png"))[0]
+    frame = sweep()
+    frame = frame[frame["image"] == "i0"].assign(image=path.stem)
+    frame.to_parquet(tmp_path / "run.parquet")
+    target = tmp_path / "figures" / "rd.svg"
+    code = main(["plot", "--kind", "rate-distortion", "-i", str(tmp_path / "run.parquet"), "-o", str(target)])
+    shown = capsys.readouterr()
+    assert code == 0
+    assert DIRECT in shown.out
+    assert "BD-rate [%]" in shown.out
+    assert DIRECT in target.read_text()
+    assert shown_panels(frame)[0].images == ((path.stem, ""),)
+
+
+def test_command_says_where_direct_jpeg_is_missing_or_another_image(tmp_path, capsys, data_root):
+    path = sorted((data_root / "Set5").glob("*.png"))[0]
+    frame = sweep()[lambda one: one["image"] == "i0"]
+    for changes, words in (
+        ({}, "has no image i0"),
+        ({"image": path.stem, "image_sha256": "0" * 64}, "is not the image that the run measured"),
+    ):
+        frame.assign(**changes).to_parquet(tmp_path / "run.parquet")
+        arguments = ["plot", "--kind", "rate-distortion", "-i", str(tmp_path / "run.parquet")]
+        assert main([*arguments, "-o", str(tmp_path / "rd.png")]) == 0
+        assert words in capsys.readouterr().err
+        assert main([*arguments, "--no-direct", "-o", str(tmp_path / "rd.png")]) == 0
+        assert words not in capsys.readouterr().err
+
+
+def test_command_flags(tmp_path, capsys):
+    run().to_parquet(tmp_path / "run.parquet")
+    target = tmp_path / "a.png"
+    arguments = ["plot", "-i", str(tmp_path / "run.parquet"), "-o", str(target), "-m", "bicubic,nearest", "-s", "1.5,2"]
+    assert main([*arguments, "--kind", "scale", "--metric", "psnr_y,ssim_y", "--relative"]) == 0
+    assert target.exists()
+    assert main([*arguments, "--codecs", "jpeg:90"]) == 2
+    assert "codec of this run" in capsys.readouterr().err
