@@ -322,3 +322,19 @@ def test_without_scripts_the_numbers_stand(visit):
     assert "30.25" in page.locator("table.board").first.inner_text()
     assert page.locator(".album summary").first.is_visible()
     assert page.locator("noscript").count() == 1
+
+
+def test_many_images_can_be_searched_and_carry_less(browser, tmp_path):
+    run = make_run(tmp_path / "run", [f"image{index:02}" for index in range(13)], scales=("2",), methods=("bicubic",))
+    text = build_report(read_source(run, read_table(run)), load_registry(()), View(budget=400_000))
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("#image-count").inner_text() == "13 of 13 images"
+    assert page.locator(".viewer").count() == 1
+    assert not page.locator(".viewer .view").is_visible()  # whole images did not fit into the page
+    assert not page.locator(".viewer .setting").is_visible()  # one scale is no choice
+    page.locator("#filter-image").fill("E1")
+    assert page.locator(".album:visible .name").all_inner_texts() == ["image10", "image11", "image12"]
+    assert page.locator("#image-count").inner_text() == "3 of 13 images"
+    page.close()

@@ -173,6 +173,9 @@ def test_stored_outputs_are_what_was_scored(images, tmp_path):
 
     run(request_for(images, tmp_path, keep=True, limit=1, scales="2", metrics="psnr_rgb", protocol="rgb8:border=0"))
     row = table(tmp_path).query("method == 'bicubic'").iloc[0]
+    (tmp_path / "outputs" / f"{row['cell']}-sr.png").unlink()
+    again = request_for(images, tmp_path, keep=True, limit=1, scales="2", metrics="psnr_rgb", protocol="rgb8:border=0")
+    assert run(again).measured == 1  # a picture that is gone is made again
     hr, sr = (read_image(tmp_path / "outputs" / f"{row['cell']}-{name}.png").pixels for name in ("hr", "sr"))
     import torch
 

@@ -12,6 +12,7 @@ from rescale_bench import environment
 from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.plugin_manager import Registry
 from rescale_bench.runner.cells import Cell, Plan, missing_values, plan, preflight
+from rescale_bench.runner.keep import kept
 from rescale_bench.runner.progress import tracked
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.worker import Setup, run_cell
@@ -82,10 +83,10 @@ def execute(request: Request, registry: Registry, command: Sequence[str], quiet:
     device = _device(request.device)
     with Store(request.folder) as store:
         _describe(store, request, grid, command)
-        pending = [cell for cell in grid.cells if missing_values(cell, store.cells.get(cell.cell), grid.metrics)]
-        keep = str(store.folder / "outputs") if request.keep else ""
+        outputs = store.folder / "outputs" if request.keep else None
+        pending = [cell for cell in grid.cells if _wanted(cell, store, grid, outputs)]
         labels = tuple(metric.label for metric in grid.metrics)
-        setup = Setup(request.plugins, labels, device, request.threads_each, keep)
+        setup = Setup(request.plugins, labels, device, request.threads_each, str(outputs or ""))
         done, interrupted, trouble = _measure(store, setup, pending, request.jobs, quiet)
         store.write_table()
         lines = [store.cells[cell.cell] for cell in grid.cells if cell.cell in store.cells]
@@ -94,6 +95,13 @@ def execute(request: Request, registry: Registry, command: Sequence[str], quiet:
     keys = tuple(cell.cell for cell in grid.cells)
     cached = len(grid.cells) - len(pending)
     return Outcome(request.folder, keys, done, cached, failures, notes, interrupted)
+
+
+def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Path | None) -> bool:
+    """Tell whether a cell lacks a value, or its images where these are to be kept."""
+    if missing_values(cell, store.cells.get(cell.cell), grid.metrics):
+        return True
+    return outputs is not None and not kept(outputs, cell.cell)
 
 
 def _measure(

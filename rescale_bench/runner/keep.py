@@ -8,11 +8,19 @@ from rescale_bench.image import write_png
 from rescale_bench.interfaces import Sample
 
 
+NAMES = ("hr", "lr", "sr")
+
+
+def kept(folder: Path, cell: str) -> bool:
+    """Tell whether all images of a cell are there."""
+    return all((folder / f"{cell}-{name}.png").is_file() for name in NAMES)
+
+
 def keep_outputs(folder: Path, cell: str, sample: Sample) -> None:
     """Write outputs/<cell>-hr.png, -lr.png and -sr.png (8 bit); floats are rounded for viewing."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, image in (("hr", sample.hr), ("lr", sample.lr), ("sr", sample.sr)):
+    for name, image in zip(NAMES, (sample.hr, sample.lr, sample.sr), strict=True):
         pixels = image if image.dtype == torch.uint8 else (image + 0.5).clamp(0, 255).to(torch.uint8)
         write_png(folder / f"{cell}-{name}.png", pixels.permute(1, 2, 0).contiguous().numpy())
