@@ -7,7 +7,6 @@ from pathlib import Path
 from rescale_bench.image import write_png
 from rescale_bench.interfaces import Sample
 
-
 NAMES = ("hr", "lr", "sr")
 
 
