@@ -59,9 +59,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def few_validations(monkeypatch):
-    """One held-out image and a validation at the end alone: the tests are about the loop."""
-    monkeypatch.setattr(loop, "VALIDATIONS", 1)
+def small_validation(monkeypatch):
+    """One held-out image, small: the tests are about the loop."""
     monkeypatch.setattr(pool_module, "HELD_OUT_SIDE", 48)
     monkeypatch.setattr(session, "load_pool", lambda folders, side: load_pool(folders, side, 1))
 
@@ -72,7 +71,7 @@ def registry():
 
 
 def job(registry, folder, output, method="irn", part="x2", changes="steps=6", name="small", **more):
-    text = f"batch=2,patch=32,{TINY[method, part]},{changes}"
+    text = f"validations=1,batch=2,patch=32,{TINY[method, part]},{changes}"
     recipe = changed(choose_recipe(registry.method(method), name, part), text)
     return Job(recipe, (folder,), output, tag="small", threads=1, quiet=True, **more)
 
@@ -105,14 +104,17 @@ def test_second_stages_start_from_the_first(registry, folder, tmp_path, method):
     part = {"irn-plus": "x4", "irn-jpeg": "x2"}[method]
     first = train(job(registry, folder, tmp_path / "first", "irn", part, "steps=2"), registry)
     extra = "settings.alone=1,settings.discriminator_width=2," if method == "irn-plus" else ""
-    recipe = changed(choose_recipe(registry.method(method), "small", part), f"{extra}batch=2,patch=32,steps=3")
+    recipe = changed(
+        choose_recipe(registry.method(method), "small", part), f"{extra}validations=1,batch=2,patch=32,steps=3"
+    )
     second = Job(recipe, (folder,), tmp_path / "second", "small", threads=1, quiet=True, start=str(first.files[0]))
     result = train(second, registry)
     known = weights.read_header(result.files[0]).metadata
     assert json.loads(known["start"]) == {part: weights.sha256(first.files[0])}
     if method == "irn-jpeg":
         recipe = changed(choose_recipe(registry.method(method), "small", "crm"),
-                         "batch=1,patch=32,steps=2,layout.channels=4,layout.blocks=1,layout.growth=2")  # fmt: skip
+                         "validations=1,batch=1,patch=32,steps=2,"
+                         "layout.channels=4,layout.blocks=1,layout.growth=2")  # fmt: skip
         third = Job(recipe, (folder,), tmp_path / "third", "small", threads=1, quiet=True, start=str(result.files[0]))
         done = train(third, registry)
         assert sorted(path.stem for path in done.files) == ["crm", "x2"]
@@ -243,12 +245,13 @@ def test_sigkill_and_sigterm_from_outside(folder, tmp_path):
     code = (
         "import sys\n"
         "from rescale_bench.training import loop, pool\n"
-        "loop.CHECKPOINT_SECONDS = 0.0; loop.VALIDATIONS = 1; pool.HELD_OUT_SIDE = 48\n"
+        "loop.CHECKPOINT_SECONDS = 0.0; pool.HELD_OUT_SIDE = 48\n"
         "from rescale_bench.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     flags = (
-        f"train irn --part x2 --data {folder} --threads 1 -q --resume -o {tmp_path} --set batch=1,patch=32,steps=100000"
+        f"train irn --part x2 --data {folder} --threads 1 -q --resume -o {tmp_path} "
+        "--set validations=1,batch=1,patch=32,steps=100000"
     )
     command = [sys.executable, "-c", code, *f"{flags},{TINY['irn', 'x2']}".split()]
     path, seen = tmp_path / "x2.training" / "checkpoint.pt", 0
@@ -360,16 +363,27 @@ def test_changes_are_typed(registry):
     assert new.layout["growth"] == 9
     with pytest.raises(UnknownNameError, match=r"layout\.growth"):
         changed(recipe, "layout.growht=9")
-    for wrong in ("batch=x", "batch=-1", "batch=0", "precision=fp8", "batch", "transpose=2", "schedule.kind=no"):
+    for wrong in (
+        "batch=x",
+        "batch=-1",
+        "batch=0",
+        "validations=3",
+        "precision=fp8",
+        "batch",
+        "transpose=2",
+        "schedule.kind=no",
+    ):
         with pytest.raises(UsageError):
             changed(recipe, wrong)
 
 
 def test_plateau_lowers_the_rate(registry, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "VALIDATIONS", 6)
     monkeypatch.setattr(session.Validator, "__call__", lambda self, states: {"psnr_y x2": 30.0})
     timed = job(
-        registry, folder, tmp_path, changes="schedule.kind=plateau,schedule.patience=2,schedule.warmup=0,steps=6"
+        registry,
+        folder,
+        tmp_path,
+        changes="validations=200,schedule.kind=plateau,schedule.patience=2,schedule.warmup=0,steps=6",
     )
     train(timed, registry)
     rates = [float(row["rate"]) for row in read_log(timed.folder)]
@@ -391,7 +405,7 @@ def test_log_and_curves(tmp_path):
 
 def test_the_command_and_its_provenance(folder, tmp_path, capsys, monkeypatch):
     flags = ["train", "irn", "--part", "x2", "--data", str(folder), "--threads", "1", "--tag", "mine", "-q"]
-    flags += ["--set", f"batch=2,patch=32,steps=3,{TINY['irn', 'x2']}"]
+    flags += ["--set", f"batch=2,patch=32,steps=3,validations=1,{TINY['irn', 'x2']}"]
     assert main(flags) == 0
     capsys.readouterr()
     assert main(["info", "irn@mine"]) == 0

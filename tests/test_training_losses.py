@@ -109,6 +109,19 @@ def test_irn_jpeg_adds_noise_half_of_the_time():
     assert 5 <= noisy <= 15
 
 
+def test_irn_ld_begins_as_block_mean_and_repetition():
+    chosen = recipe(irn_recipes, "irn-ld", "x3", "layout.blocks=1,layout.growth=2")
+    network = chosen.learner(chosen, {}, 0).network
+    hr = batch("3", 12).hr
+    with torch.no_grad():
+        lr, latent = network(hr)
+        restored = network.inverse(lr, torch.zeros_like(latent))
+        again = network.inverse(lr, latent)
+    assert torch.allclose(lr, torch.nn.functional.avg_pool2d(hr, 3), atol=1e-6)
+    assert torch.allclose(restored, lr.repeat_interleave(3, 2).repeat_interleave(3, 3), atol=1e-5)
+    assert torch.allclose(again, hr, atol=1e-5)
+
+
 # --- CAR ------------------------------------------------------------------------
 
 

@@ -116,5 +116,6 @@ def recipes() -> Iterable[Recipe]:
         clip=1.0,
         precision="auto",
         fits_budget=True,
+        validations=10,
         validate=("1.5", "2", "4"),
     )  # fmt: skip

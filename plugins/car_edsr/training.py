@@ -156,6 +156,7 @@ def _small(paper: Recipe) -> Recipe:
         clip=1.0,
         precision="auto",
         fits_budget=True,
+        validations=10,
     )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def _small(paper: Recipe) -> Recipe:
         settings={"begin": "resampler"},
         precision="auto",
         fits_budget=True,
+        validations=10,
     )
 
 

@@ -128,6 +128,7 @@ def _small(paper: Recipe) -> Recipe:
         clip=1000.0,
         precision="auto",
         fits_budget=True,
+        validations=10,
     )
 
 

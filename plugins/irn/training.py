@@ -53,6 +53,8 @@ class IrnLearner(Learner):
         else:
             network = InvertibleNetwork(_layout(published, str(recipe.layout["blocks"]), int(recipe.layout["growth"])))
             network.load_state_dict(fresh_tensors(partial(InvertibleNetwork, network.layout), seed))
+            if recipe.settings.get("begin") == "resampler":
+                begin_as_resampler(network)
         self.network = self.module = network
         self.colour = network.layout.kept == 1
         matrices = [step for step in network.steps() if isinstance(step, LearnedSqueeze | ColourMatrix)]
@@ -157,6 +159,19 @@ class RestoreLearner(Learner):
         return {RESTORE: State(self.module.state_dict()), "x2": self.start}
 
 
+@torch.no_grad()
+def begin_as_resampler(network: InvertibleNetwork) -> None:
+    """Let the learned squeeze begin as the block mean and differences to it, so that z = 0 repeats the mean.
+
+    With the paper's identity below the mean, z = 0 would put the whole block into its first pixel.
+    """
+    for step in network.steps():
+        if isinstance(step, LearnedSqueeze):
+            pixels = step.factor**2
+            step.conv_weights.copy_(torch.eye(pixels) - 1 / pixels)
+            step.conv_weights[0] = 1 / pixels
+
+
 def _grey(hr: torch.Tensor) -> torch.Tensor:
     return (hr * hr.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
@@ -203,7 +218,8 @@ def _paper(method: str, part: str) -> Recipe:
 
 def _small(paper: Recipe) -> Recipe:
     blocks, patch, batch = SMALL[paper.method, paper.part]
-    return _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch))
+    short = _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch))
+    return replace(short, settings={**short.settings, "begin": "resampler"}) if paper.method == "irn-ld" else short
 
 
 def _short(paper: Recipe, rate: float = 1e-3) -> Recipe:
@@ -217,6 +233,7 @@ def _short(paper: Recipe, rate: float = 1e-3) -> Recipe:
         settings={**paper.settings, "z": "zero"},
         precision="auto",
         fits_budget=True,
+        validations=10,
     )
 
 

@@ -23,8 +23,8 @@ from rescale_bench.training.progress import Display
 from rescale_bench.training.recipe import Adam, Recipe
 from rescale_bench.training.stopping import Stop, listening
 
-ROWS, VALIDATIONS = 200, 20
-"""Log rows and validations of a whole training."""
+ROWS = 200
+"""Log rows of a whole training."""
 
 CHECKPOINT_SECONDS = 120.0
 
@@ -88,6 +88,9 @@ class Training:
         with listening() as stop:
             while not (self.finished or self._out_of_time() or stop.asked):
                 self._step(stop)
+        if self.limits.fit and self._out_of_time():
+            # A validation used up the last seconds: a squeezed schedule ends with its time.
+            self.progress.position = self.recipe.steps
         self.keep()
         if stop.asked:
             raise KeyboardInterrupt
@@ -192,7 +195,7 @@ class Training:
 
     def _scores(self, before: int) -> Mapping[str, float]:
         """Validate where it is due, and lower a plateau's rate."""
-        if not _crossed(before, self.progress.position, self.recipe.steps, VALIDATIONS):
+        if not _crossed(before, self.progress.position, self.recipe.steps, self.recipe.validations):
             return {}
         scores = self.validate(self.learner.states())
         self.display.score(scores)

@@ -67,7 +67,7 @@ class Recipe:
     fast at it. transpose: crops are also transposed, besides flips. fits_budget: the schedule is squeezed into
     --max-minutes; otherwise that only stops. starts: parts that begin from another method's weights
     ("usn-x2": "edsr/x2"). validate: scales of the validation; validate_as: method that runs it ("bicubic+edsr").
-    options: the method's options there.
+    options: the method's options there. validations: how many in a whole training, a divisor of 200.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Recipe:
     starts: Mapping[str, str] = field(default_factory=dict)
     validate: tuple[str, ...] = ()
     validate_as: str = ""
+    validations: int = 100
     options: Mapping[str, Value] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -213,6 +214,8 @@ def _typed(key: str, text: str, old: Value, choices: tuple[str, ...] = ()) -> Va
         raise UsageError(f"--set: {key}={text} is not of type {type(old).__name__}") from None
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
         raise UsageError(f"--set: {key}={text} must be 0 or more")
+    if key == "validations" and (value == 0 or 200 % int(value)):
+        raise UsageError(f"--set: {key}={text} must divide 200")
     if key in ("steps", "batch", "patch") and value == 0:
         raise UsageError(f"--set: {key}={text} must be above 0")
     return value
