@@ -67,6 +67,7 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         parts=parts,
         lr_channels=up.lr_channels,
         codec=up.codec,
+        margin=None if down.margin is None or up.margin is None else max(down.margin, up.margin),
         derived=True,
         draws=down.draws or up.draws,
     )

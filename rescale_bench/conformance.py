@@ -228,7 +228,7 @@ def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
     part = image[..., low * factor : high * factor, low * factor : high * factor]
     inner = slice(start - low, end - low)
     down = (whole[..., start:end, start:end] - rescaler.downscale(part, float(scale))[..., inner, inner]).abs().max()
-    lr = whole.clamp(0, 1)
+    lr = whole.clamp(0, 1).to(torch.float32)
     torch.manual_seed(SEED)
     big = rescaler.upscale(lr, float(scale), (side * factor, side * factor))
     size = ((high - low) * factor,) * 2

@@ -188,9 +188,9 @@ def test_a_tile_with_its_margin_equals_the_whole():
     rescaler = build(2)
     hr = torch.rand(1, 3, 64, 320)
     whole, tile = rescaler.downscale(hr, 2.0), rescaler.downscale(hr[..., 96:], 2.0)
-    # 88 pixels is the resampler's share of the margin.
+    # The resampler sees 88 HR pixels far, EDSR 68 LR pixels.
     assert torch.allclose(whole[..., 92:], tile[..., 44:], atol=1e-6)
-    assert METHOD.margin == 88 + 4 * EdsrLayout(32, 256, 4).halo
+    assert METHOD.margin == EdsrLayout(32, 256, 4).halo >= 88 / 2
 
 
 def test_several_scales_at_once():

@@ -89,7 +89,7 @@ def test_a_pixel_sees_no_further_than_the_margin(scale):
     seen = lr.grad.abs().sum((0, 1, 2)).nonzero()
     assert 30 - int(seen.min()) <= network.layout.halo
     assert 30 - int(seen.min()) >= network.layout.halo - 1
-    assert LARGE.margin == 4 * EdsrLayout(32, 256, 4).halo
+    assert LARGE.margin == EdsrLayout(32, 256, 4).halo
 
 
 def test_residual_scale_comes_from_option_then_metadata_then_default():

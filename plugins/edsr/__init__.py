@@ -66,8 +66,8 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         shipped=Path(__file__).parent / "weights",
         initial=initial,
         parameters=PARAMETERS[name],
-        # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail, at scale 4.
-        margin=4 * (2 * blocks + 4),
+        # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail.
+        margin=2 * blocks + 4,
         training=f"{__name__}.training",
     )
 
