@@ -1,5 +1,6 @@
 """What is installed is what lies in the repository."""
 
+import re
 import tomllib
 from importlib import metadata, resources
 from pathlib import Path
@@ -35,6 +36,11 @@ def test_published_tables_and_types_are_installed():
 
     assert len(read_published(shipped_tables())) == 1694
     assert resources.files("rescale_bench").joinpath("py.typed").is_file()
+
+
+def test_constraints_are_plain_pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()[1:]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line)] == []
 
 
 def test_constraints_pin_what_is_needed():
