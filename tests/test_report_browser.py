@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def report(tmp_path_factory):
     path = folder / "report.html"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def until(page, script):
+    """Wait until an expression is true; playwright's own wait needs eval, which the page's policy forbids."""
+    ends = time.monotonic() + 10
+    while not page.evaluate(script):
+        assert time.monotonic() < ends, f"never true: {script}"
+        page.wait_for_timeout(20)
 
 
 @pytest.fixture
@@ -178,7 +187,7 @@ def test_choosing_and_swapping_pictures(visit):
     viewer.locator(".setting select").select_option(label="×2")
     assert names.all_inner_texts() == ["LR of nearest", "bicubic"]  # the choice stays
     viewer.get_by_label("whole image").check()
-    page.wait_for_function("document.querySelector('.stage .over').naturalWidth === 160")
+    until(page, "document.querySelector('.stage .over').naturalWidth === 160")
     assert viewer.locator(".difference:visible").count() == 0
 
 
@@ -187,7 +196,7 @@ def test_the_difference_map_is_eight_times_the_difference(visit):
     viewer = page.locator(".viewer").first
     viewer.locator(".setting select").select_option(label="×2")
     viewer.locator(".left select").select_option(label="lanczos3")
-    page.wait_for_function("document.querySelector('.difference.of-left b').textContent.includes('lanczos3')")
+    until(page, "document.querySelector('.difference.of-left b').textContent.includes('lanczos3')")
     # kept_run adds 2 to repeated pixels: where LR and HR pixels coincide the difference is 2, drawn as 16.
     measured = page.evaluate("""async () => {
       const canvas = document.querySelector('.difference.of-left canvas');
@@ -223,7 +232,7 @@ def test_pictures_are_made_when_an_image_is_opened(visit):
     page = visit()
     assert page.locator(".viewer").count() == 1
     page.locator(".album > summary").nth(1).press("Enter")
-    page.wait_for_function("document.querySelectorAll('.viewer').length === 2")
+    until(page, "document.querySelectorAll('.viewer').length === 2")
 
 
 def test_hostile_names_stay_text(visit):
@@ -232,7 +241,7 @@ def test_hostile_names_stay_text(visit):
     assert HOSTILE[0] in page.locator(".album .name").all_inner_texts()
     for summary in page.locator(".album:not([open]) > summary").all():
         summary.click()
-    page.wait_for_function("document.querySelectorAll('.viewer').length === 2")
+    until(page, "document.querySelectorAll('.viewer').length === 2")
     assert page.locator("img[src=x]").count() == 0
     assert page.title() == "run · rescale-bench report"
     assert page.locator(".stage img").last.get_attribute("alt") == "two, ×3, bicubic, worst crop"
@@ -294,6 +303,8 @@ def test_a_phone_never_scrolls_sideways(visit, width):
 
 def test_everything_is_reached_and_named(visit):
     page = visit()
+    # The difference maps get their names when they are drawn.
+    until(page, "[...document.querySelectorAll('.difference canvas')].every((one) => one.ariaLabel)")
     unnamed = page.evaluate("""() => [...document.querySelectorAll('input, select, button, [tabindex="0"], [role=img]')]
       .filter((one) => one.checkVisibility())
       .filter((one) => !(one.labels && one.labels.length) && !one.ariaLabel && !one.textContent.trim()
