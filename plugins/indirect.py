@@ -210,6 +210,7 @@ def _wrap(
         parts=parts,
         codec=inner.codec,
         derived=True,
+        indirect=True,
         draws=any(owner.draws for owner in owners),
     )
 

@@ -134,6 +134,7 @@ class Method:
     margin: LR pixels around a tile beyond which neither half sees anything, None where tiles cannot equal the whole.
     siblings: which other method stands in at a scale that this one lacks ({"3": "irn-ld"}), for the wrappers.
     derived: True when made from other methods by a name rule; its parts are then written "method/part".
+    indirect: True for a wrapper that serves scales with models of others; tables mark its rows as not native.
     draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
     ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
     training: dotted path of the module with `recipes()` (rescale_bench.training.recipe), imported by `train` alone.
@@ -158,6 +159,7 @@ class Method:
     margin: int | None = None
     siblings: Mapping[str, str] = field(default_factory=dict)
     derived: bool = False
+    indirect: bool = False
     draws: bool = False
     ceiling: bool = False
     training: str = ""

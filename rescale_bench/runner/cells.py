@@ -199,8 +199,7 @@ def _cell(
     }
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
     key = cell_key({**fields, "versions": versions})
-    native = not method.record.derived or not method.record.name.endswith(("-type1", "-type3", "-ceil"))
-    more = {"crop": images.crop, "native": native, "ceiling": method.record.ceiling}
+    more = {"crop": images.crop, "native": not method.record.indirect, "ceiling": method.record.ceiling}
     return Cell(cell=key, files=weights.files, path=str(file.path), **more, **fields)
 
 
