@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from rescale_bench.training.starting import hush, pass_colours
 from .layout import AidnLayout
 from .network import Aidn, AidnHalf, initial_aidn
 from .quantiser import quantise
+from .resampling import ConditionalResampling
 
 SCALES = tuple(f"{tenth // 10}.{tenth % 10}".removesuffix(".0") for tenth in range(11, 41))
 """1.1, 1.2, …, 4 (sec. 4.1)."""
@@ -67,7 +70,26 @@ def begin_as_bilinear(half: AidnHalf) -> None:
             pass_colours(layer, [[colour] for colour in range(sources)])
     hush([last, module.offset])
     with torch.no_grad():
-        module.weight_expand.mul_(0.1)
+        module.weight_expand.mul_(0.3)
+    turn_to_quadrants(module)
+
+
+@torch.no_grad()
+def turn_to_quadrants(module: ConditionalResampling) -> None:
+    """Let each of the first four experts begin with its own quadrant around a source pixel.
+
+    torch's initial routing hardly knows where in its pixel an output pixel lies, and minutes are short to learn it.
+    """
+    first, second, routing = (cast(nn.Conv2d, layer) for layer in (module.body[0], module.body[2], module.routing[0]))
+    for index, (down, right) in enumerate(itertools.islice(itertools.product((-1, 1), repeat=2), routing.out_channels)):
+        for layer in (first, second, routing):
+            layer.weight[index] = 0
+            cast(torch.Tensor, layer.bias)[index] = 0
+        # At ×2 the four positions lie a quarter of a pixel off: 2 in the own quadrant, then 4 and −4 before the sigmoid.
+        first.weight[index, 2, 0, 0], first.weight[index, 3, 0, 0] = 4 * down, 4 * right
+        second.weight[index, index] = 1
+        routing.weight[index, index] = 4
+        cast(torch.Tensor, routing.bias)[index] = -4
 
 
 def _paper() -> Recipe:
@@ -104,8 +126,8 @@ def recipes() -> Iterable[Recipe]:
         name="small",
         summary="narrow network for minutes of a CPU, begun as bilinear sampling; scales 1.1 to 4, P ∝ s²",
         steps=20_000,
-        batch=4,
-        patch=80,
+        batch=2,
+        patch=64,
         early_scales=(),
         early_steps=0,
         adam=Adam(1e-3),

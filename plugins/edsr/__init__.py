@@ -63,7 +63,7 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         options=(option,),
         parts=_parts,
         weights=_weights(files),
-        shipped=Path(__file__).parent / "weights",
+        shipped=Path(__file__).parent / "weights" / name,
         initial=initial,
         parameters=PARAMETERS[name],
         # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail.

@@ -19,7 +19,12 @@ SOURCE = (
 )
 SHIPPED = Path(__file__).parent / "weights"
 
-Z = Option("z", "gaussian", "latent of the inverse: drawn from N(0, 1), as the paper, or zero", ("gaussian", "zero"))
+Z = Option(
+    "z",
+    "learned",
+    "latent of the inverse: drawn from N(0, 1) or zero; learned: as the weights say, or drawn, as the paper",
+    ("learned", "gaussian", "zero"),
+)
 Z_SCALE = Option("z_scale", 1.0, "factor on the drawn latent", low=0.0, high=10.0)
 CRM = Option("crm", True, "restore the decoded LR with the compression restore module before the inverse")
 
@@ -60,7 +65,7 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         initial=partial(_initial, name),
         options=(Z, Z_SCALE),
         parts=_parts,
-        shipped=SHIPPED,
+        shipped=SHIPPED / name,
         parameters=parameters,
         draws=True,
         training=f"{__name__}.training",

@@ -29,6 +29,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
 
 RESTORE = "crm"
 
+LATENT = "z"
+"""Metadata of a weights file: the z it learned with, gaussian or zero; gaussian where it says nothing, as published."""
+
 
 class IrnRescaler(FixedScaleRescaler):
     """Downscales with the network, upscales with its inverse on a latent that is drawn anew or zero."""
@@ -94,7 +97,10 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
     network = load_network(states[part].tensors, LAYOUTS[method][part], f"{method} {part}")
     if method == "irn-color":
         return ColourRescaler(network, device, gaussian=False)
-    gaussian, z_scale = options.get("z", "gaussian") == "gaussian", float(options.get("z_scale", 1.0))
+    wanted = options.get("z", "learned")
+    if wanted == "learned":
+        wanted = states[part].metadata.get(LATENT, "gaussian")
+    gaussian, z_scale = wanted == "gaussian", float(options.get("z_scale", 1.0))
     if method != "irn-jpeg" or not options.get("crm", True):
         return IrnRescaler(network, device, gaussian, z_scale)
     if RESTORE not in states:

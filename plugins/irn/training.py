@@ -13,6 +13,7 @@ from rescale_bench.codecs import encode_decode
 from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UsageError
 from rescale_bench.interfaces import State, States
+from rescale_bench.networks.dense import DenseBlock
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
@@ -23,7 +24,7 @@ from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 
 from .network import BLOCK, InvertibleNetwork, Layout, load_network
-from .rescaler import LAYOUTS, RESTORE
+from .rescaler import LATENT, LAYOUTS, RESTORE
 from .restore import RestoreNetwork
 from .squeeze import ColourMatrix, LearnedSqueeze
 
@@ -31,14 +32,18 @@ RIVAL = "discriminator"
 GREY = (0.299, 0.587, 0.114)
 HALVED = Schedule("steps", (100_000, 200_000, 300_000, 400_000))
 SMALL = {
-    ("irn", "x2"): ("6", 80, 4),
-    ("irn", "x4"): ("1+6", 128, 4),
-    ("irn", "x8"): ("1+1+8", 192, 4),
-    ("irn-ld", "x3"): ("6", 96, 4),
-    ("irn-e", "x4"): ("8", 128, 4),
-    ("irn-color", "x1"): ("6", 40, 4),
+    ("irn", "x2"): ("6", 48, 2),
+    ("irn", "x4"): ("1+6", 80, 2),
+    ("irn", "x8"): ("1+1+8", 128, 2),
+    ("irn-ld", "x3"): ("6", 60, 2),
+    ("irn-e", "x4"): ("8", 80, 2),
+    ("irn-color", "x1"): ("6", 32, 2),
 }
-"""Blocks, patch and batch of the short trainings."""
+"""Blocks, patch and batch of the short trainings.
+
+In minutes, many small steps beat few large ones: irn x2 after 2.5 minutes of one core reached 31.8 dB on the held-out
+crops with 4 crops of 80 pixels a step, 35.8 with 4 of 48, 36.3 with 2 of 48 at 1.5 times the rate.
+"""
 
 
 class IrnLearner(Learner):
@@ -53,6 +58,7 @@ class IrnLearner(Learner):
         else:
             network = InvertibleNetwork(_layout(published, str(recipe.layout["blocks"]), int(recipe.layout["growth"])))
             network.load_state_dict(fresh_tensors(partial(InvertibleNetwork, network.layout), seed))
+            widen(network, float(recipe.settings.get("gain", 1)))
             if recipe.settings.get("begin") == "resampler":
                 begin_as_resampler(network)
         self.network = self.module = network
@@ -82,8 +88,8 @@ class IrnLearner(Learner):
         }
 
     def states(self) -> Mapping[str, State]:
-        """Return the network."""
-        return {self.part: State(self.network.state_dict())}
+        """Return the network, and which latent it learned with."""
+        return {self.part: State(self.network.state_dict(), {LATENT: str(self.settings["z"])})}
 
 
 class PlusLearner(IrnLearner):
@@ -160,6 +166,15 @@ class RestoreLearner(Learner):
 
 
 @torch.no_grad()
+def widen(network: InvertibleNetwork, gain: float) -> None:
+    """Multiply the initial hidden weights of the dense blocks; the paper's, a tenth of Xavier's, wake up slowly."""
+    for module in network.modules():
+        if isinstance(module, DenseBlock):
+            for convolution in module.convolutions():
+                convolution.weight.mul_(gain)
+
+
+@torch.no_grad()
 def begin_as_resampler(network: InvertibleNetwork) -> None:
     """Let the learned squeeze begin as the block mean and differences to it, so that z = 0 repeats the mean.
 
@@ -218,7 +233,7 @@ def _paper(method: str, part: str) -> Recipe:
 
 def _small(paper: Recipe) -> Recipe:
     blocks, patch, batch = SMALL[paper.method, paper.part]
-    short = _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch))
+    short = _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch), 2e-3)
     return replace(short, settings={**short.settings, "begin": "resampler"}) if paper.method == "irn-ld" else short
 
 
@@ -230,7 +245,7 @@ def _short(paper: Recipe, rate: float = 1e-3) -> Recipe:
         steps=20_000,
         adam=replace(paper.adam, rate=rate, decay=0.0),
         schedule=Schedule("cosine", warmup=0.05),
-        settings={**paper.settings, "z": "zero"},
+        settings={"gain": 10.0, **paper.settings, "z": "zero"},
         precision="auto",
         fits_budget=True,
         validations=10,

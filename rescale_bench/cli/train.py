@@ -24,7 +24,8 @@ def add(verbs: Any) -> None:
     parser.add_argument("--start", default="", help="weights to start from, for recipes that need some: tag or path")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or auto (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="torch's threads (default: all cores)")
-    parser.add_argument("--max-minutes", type=float, metavar="M", help="wall-clock budget, earlier sittings included")
+    parser.add_argument("--max-minutes", type=float, metavar="M", help="budget of time, earlier sittings included")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="what --max-minutes counts")
     parser.add_argument(
         "--fit",
         action=argparse.BooleanOptionalAction,
@@ -108,4 +109,5 @@ def _job(known: argparse.Namespace, method: Any) -> Any:
         resume=known.resume,
         start=known.start,
         quiet=known.quiet,
+        clock=known.clock,
     )

@@ -35,14 +35,15 @@ Validate = Callable[[Mapping[str, State]], Mapping[str, float]]
 class Limits:
     """When to stop and where to keep the state.
 
-    seconds: wall-clock budget of all sittings together, None for no limit. fit: squeeze the schedule into it.
-    checkpoint: the file. identity: what a resumed training must share, kept in it.
+    seconds: budget of all sittings together, None for no limit. fit: squeeze the schedule into it.
+    checkpoint: the file. identity: what a resumed training must share, kept in it. clock: what counts the seconds.
     """
 
     seconds: float | None
     fit: bool
     checkpoint: Path
     identity: Mapping[str, str]
+    clock: Callable[[], float] = time.monotonic
 
 
 class Training:
@@ -61,7 +62,8 @@ class Training:
         learner.module.train()
         self.players = {name: list(found) for name, found in learner.players().items()}
         self.optimizers = {name: _adam(found, self._settings(name)) for name, found in self.players.items()}
-        self.began = self.saved = time.monotonic()
+        self.began = limits.clock()
+        self.saved = time.monotonic()
         self.earlier = self.rate = 0.0
 
     @property
@@ -83,7 +85,8 @@ class Training:
         The state is kept in each case. Raises MethodError for a loss or gradient that is not finite, and then
         leaves the last checkpoint as it is.
         """
-        self.began = self.saved = time.monotonic()
+        self.began = self.limits.clock()
+        self.saved = time.monotonic()
         self.earlier = self.progress.seconds
         with listening() as stop:
             while not (self.finished or self._out_of_time() or stop.asked):
@@ -117,7 +120,7 @@ class Training:
         for player in self.learner.turn(progress.step):
             loss = self._update(player, batch)
         progress.step += 1
-        progress.seconds = self.earlier + time.monotonic() - self.began
+        progress.seconds = self.earlier + self.limits.clock() - self.began
         progress.position = self._position(before)
         self.display.update(progress.step, progress.position, recipe.batch, loss)
         if _crossed(before, progress.position, recipe.steps, ROWS):
@@ -133,7 +136,7 @@ class Training:
         return min(position, self.recipe.steps)
 
     def _out_of_time(self) -> bool:
-        spent = self.earlier + time.monotonic() - self.began
+        spent = self.earlier + self.limits.clock() - self.began
         return self.limits.seconds is not None and spent >= self.limits.seconds
 
     def _update(self, player: str, batch: Batch) -> float:

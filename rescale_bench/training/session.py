@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,16 @@ FOLDER_SUFFIX = ".training"
 """Ending of the folder, beside the weights, that holds checkpoint, log and curves."""
 
 
+CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
+
+
 @dataclass(frozen=True)
 class Job:
     """What was asked for.
 
     recipe: with changes applied. data: folders of images. output: folder of the weights. tag: name of the weights.
     device: cpu, cuda, …. threads: torch's, 0 for all cores. minutes: budget of all sittings, None for none.
+    clock: what they count, "wall" or "cpu": seconds of CPU time, fair beside other work.
     fit: squeeze the schedule into it. start: tag or path of the weights to start from, "" for the lookup order.
     """
 
@@ -50,6 +55,7 @@ class Job:
     resume: bool = False
     start: str = ""
     quiet: bool = False
+    clock: str = "wall"
 
     @property
     def folder(self) -> Path:
@@ -92,7 +98,7 @@ def train(job: Job, registry: Registry) -> Result:
     if content is not None:
         check_same(job.checkpoint, content, identity)
     learner = job.recipe.learner(job.recipe, start, job.seed)
-    limits = Limits(job.minutes * 60 if job.minutes else None, job.fit, job.checkpoint, identity)
+    limits = Limits(job.minutes * 60 if job.minutes else None, job.fit, job.checkpoint, identity, CLOCKS[job.clock])
     with Display(str(job.recipe), job.recipe.steps, job.quiet) as display:
         _remarks(job, pool, display)
         validate = validator(job, pool, registry)
@@ -175,8 +181,9 @@ def _finish(
         "steps": str(progress.step),
         "images_seen": str(progress.step * job.recipe.batch),
         "seconds": f"{progress.seconds:.0f}",
+        "clock": job.clock,
         "schedule": f"{progress.position} of {job.recipe.steps}"
-        + (f", squeezed into {job.minutes:g} minutes" if job.minutes and job.fit else ""),
+        + (f", squeezed into {job.minutes:g} minutes of {job.clock} time" if job.minutes and job.fit else ""),
         "precision": "bf16 convolutions" if training.bf16 else "float32",
         **_machine(job),
         "scores": json.dumps({name: round(value, 3) for name, value in scores.items()}),
