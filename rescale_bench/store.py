@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -73,8 +73,13 @@ class Store:
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Write one finished cell so that it survives a crash of the machine. Raises StoreError (disk full, …)."""
+        self.extend((line,))
+
+    def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write several finished cells at once, with one wait for the disk. Raises StoreError (disk full, …)."""
         try:
-            self._journal.write(json.dumps(_plain(line), allow_nan=False, separators=(",", ":")) + "\n")
+            for line in lines:
+                self._journal.write(json.dumps(_plain(line), allow_nan=False, separators=(",", ":")) + "\n")
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
@@ -82,7 +87,8 @@ class Store:
                 f"cannot write {self.folder / 'journal.jsonl'}: {_reason(error)}; "
                 "what was measured before is kept: make room and run once more"
             ) from None
-        _merge(self.cells, _revived(line))
+        for line in lines:
+            settle(self.cells, _revived(line))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write run.json or env.json atomically. Raises StoreError."""
@@ -168,7 +174,7 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
             ) from None
         if schema != SCHEMA:
             raise StoreError(f"{path} has schema {schema}, this version reads {SCHEMA}; use another -o")
-        _merge(cells, _revived(line))
+        settle(cells, _revived(line))
     return cells
 
 
@@ -179,7 +185,8 @@ def _complete_lines(path: Path) -> Iterator[str]:
                 yield raw.decode("utf-8", errors="replace")
 
 
-def _merge(cells: dict[str, dict[str, Any]], line: dict[str, Any]) -> None:
+def settle(cells: dict[str, dict[str, Any]], line: dict[str, Any]) -> None:
+    """Add one line to the cells known so far: the latest wins, value by value; a failure wipes nothing measured."""
     old = cells.get(line["cell"])
     if old is None or old["status"] == "failed" or line["status"] == "failed":
         if old is not None and old["status"] != "failed":
@@ -203,8 +210,11 @@ def read_table(folder: Path) -> pd.DataFrame:
                 raise StoreError(f"{folder} holds no run (no journal.jsonl in it)")
             return tidy(read_journal(journal), read_json(folder / "run.json").get("metrics", {}))
         if folder.suffix == ".csv" or folder.name.endswith(".csv.gz"):
-            text = dict.fromkeys(TEXTS, str)
+            text = dict.fromkeys((*TEXTS, "value"), str)
             table = pd.read_csv(folder, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
+            # pandas 2 reads the last bit of a number wrong where it is in haste; float() never does.
+            if "value" in table:
+                table["value"] = table["value"].map(float).astype("float64")
         else:
             table = pd.read_parquet(folder)
     except FileNotFoundError:

@@ -1,5 +1,7 @@
-"""Checks of a run: against a stored run (regressions), and against what the papers published."""
+"""Checks of a run: against a stored run (regressions, differences), and against what the papers published."""
 
+from rescale_bench.checks.difference_report import comparison_json, render_comparison
+from rescale_bench.checks.differences import RunComparison, compare_runs
 from rescale_bench.checks.published import compare, read_published, shipped_tables
 from rescale_bench.checks.published_tables import render_published
 from rescale_bench.checks.regression import CheckResult, check
@@ -8,12 +10,16 @@ from rescale_bench.checks.tolerances import parse_tolerances
 
 __all__ = [
     "CheckResult",
+    "RunComparison",
     "check",
     "compare",
+    "compare_runs",
+    "comparison_json",
     "github_annotations",
     "junit",
     "parse_tolerances",
     "read_published",
+    "render_comparison",
     "render_published",
     "report",
     "shipped_tables",

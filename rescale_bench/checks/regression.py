@@ -18,7 +18,7 @@ GRID = ("method", "options", "weights", "dataset", "scale", "codec", "protocol",
 IDENTITY = (*GRID, "image")
 CONTENT = ("protocol_version", "metric_version", "image_sha256")
 """What must be equal as well; where both runs state it and differ, the numbers mean different things."""
-READ = (*IDENTITY, *CONTENT, "weights_sha256", "value", "status", "error", "direction", "repeatable")
+READ = (*IDENTITY, *CONTENT, "cell", "weights_sha256", "value", "status", "error", "direction", "repeatable")
 ROUNDING = 1e-12
 """Relative slack, so that 30.40 − 30.39 does not exceed a tolerance of 0.01 by its last bit."""
 
@@ -105,7 +105,7 @@ def check(current: pd.DataFrame, baseline: pd.DataFrame, tolerances: Given | Non
     Raises UnknownNameError for a tolerance whose metric neither run holds.
     """
     given = tolerances or {}
-    mine, theirs = _index(current), _index(baseline)
+    mine, theirs = index(current), index(baseline)
     check_names(given, {row["metric"] for row in (*mine.values(), *theirs.values())})
     covered = {key[: len(GRID)] for key in mine}
     found = [
@@ -127,14 +127,16 @@ def _wanted(row: Mapping[str, Any], given: Given) -> bool:
     return str(row["repeatable"]).lower() not in ("false", "0", "0.0")
 
 
-def _index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
+def index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
     """Key the rows by identity; of a cell measured twice the later row counts."""
+    return {tuple(row[name] for name in IDENTITY): row for row in plain_rows(frame)}
+
+
+def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Give the columns READ of each row: the value as it is, everything else as text ("" where it is missing)."""
     columns = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in READ}
-    rows: Iterator[dict[str, Any]] = (
-        {name: value if name == "value" else _text(value) for name, value in zip(READ, values, strict=True)}
-        for values in zip(*columns.values(), strict=True)
-    )
-    return {tuple(row[name] for name in IDENTITY): row for row in rows}
+    for values in zip(*columns.values(), strict=True):
+        yield {name: value if name == "value" else _text(value) for name, value in zip(READ, values, strict=True)}
 
 
 def _text(value: Any) -> str:
@@ -148,8 +150,8 @@ def _text(value: Any) -> str:
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bool, given: Given) -> Comparison:
     row = {name: cast(str, then[name]) for name in READ if name != "value"}
-    if not _scored(then):
-        return Comparison(row, "gained" if now and _scored(now) else "no value")
+    if not scored(then):
+        return Comparison(row, "gained" if now and scored(now) else "no value")
     before = float(then["value"])
     if not covered:
         return Comparison(row, "not compared", before, reason="the current run does not cover it")
@@ -159,14 +161,15 @@ def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bo
     if differs:
         return Comparison(row, "not comparable", before, reason=f"another {' and '.join(differs)}")
     note = "" if then["weights_sha256"] == now["weights_sha256"] else "other weights file"
-    if not _scored(now):
+    if not scored(now):
         status = "undefined" if now["status"] in ("ok", "undefined") else now["status"]
         reason = f"{status}: {now['error']}" if now["error"] else status
         return Comparison(row, "lost", before, reason=reason, note=note)
     return _judge(row, before, float(now["value"]), given, note)
 
 
-def _scored(row: Mapping[str, Any]) -> bool:
+def scored(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row of index() has a value, an infinite one included."""
     return row["status"] == "ok" and row["value"] is not None and not math.isnan(float(row["value"]))
 
 

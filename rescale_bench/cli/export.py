@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rescale_bench.cli.common import add_input, read_run, say, write_text
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
+if TYPE_CHECKING:
+    from rescale_bench.tables.tidy_files import TidyFormat
+
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".json": "json", ".tex": "latex"}
+ROWS = (".parquet", ".csv", ".csv.gz")
 
 
 def add(verbs: Any) -> None:
@@ -19,6 +25,11 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("export", help="write the leaderboard or the tidy rows to a file")
     add_input(parser)
     add_view(parser)
+    parser.add_argument(
+        "--format", choices=tuple(dict.fromkeys(FORMATS.values())),
+        help="of -o: tidy rows as parquet, csv or json; the leaderboard as latex (default: by the ending of FILE)",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write; without it text goes to stdout")
     parser.add_argument("--leaderboard", metavar="FILE", help="leaderboard; the ending chooses: " + " ".join(ENDINGS))
     parser.add_argument("--rows", metavar="FILE", help="tidy rows, one per cell and metric: .parquet, .csv or .csv.gz")
     parser.set_defaults(call=call)
@@ -27,15 +38,56 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Write what was asked for."""
     del given
-    if not known.leaderboard and not known.rows:
-        raise UsageError("export: say what to write: --leaderboard FILE or --rows FILE")
+    if not (known.format or known.output or known.leaderboard or known.rows):
+        raise UsageError("export: say what to write: --format and -o FILE, --leaderboard FILE or --rows FILE")
+    form = _format(known)
     folder, frame = read_run(known.input)
+    if form == "latex":
+        _latex(frame, known)
+    elif form:
+        _tidy(known.output, _chosen(frame, known), form, "--output")
     if known.leaderboard:
         _leaderboard(Path(known.leaderboard), frame, folder, known)
     if known.rows:
-        names = metric_names(known.metrics)
-        _rows(Path(known.rows), frame if names is None else frame[frame["metric"].isin(names)])
+        _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "--rows", ROWS), "--rows")
     return 0
+
+
+def _format(known: argparse.Namespace) -> str:
+    """Settle the format of -o, "" without one. Raises UsageError for an unknown ending, parquet for stdout."""
+    if known.format == "parquet" and not known.output:
+        raise UsageError("--format parquet: a table in bytes needs -o FILE")
+    if known.format or not known.output:
+        return str(known.format or "")
+    return _ending(known.output, "--output", tuple(FORMATS))
+
+
+def _ending(name: str, flag: str, endings: Sequence[str]) -> str:
+    found = [ending for ending in endings if Path(name).name.endswith(ending)]
+    if not found:
+        hint = "; give --format, or --leaderboard FILE for .md, .html and .txt" if flag == "--output" else ""
+        raise UsageError(f"{flag}: {name} ends in none of {' '.join(endings)}{hint}")
+    return FORMATS[found[0]]
+
+
+def _chosen(frame: Any, known: argparse.Namespace) -> Any:
+    """Keep the rows of --metrics; `piqe_lr` also finds `piqe_lr:channels=bgr`. Raises UnknownNameError."""
+    from rescale_bench.tables.rows import choose_metrics
+
+    names = metric_names(known.metrics)
+    return frame if names is None else frame[frame["metric"].isin(choose_metrics(frame, names))]
+
+
+def _latex(frame: Any, known: argparse.Namespace) -> None:
+    from rescale_bench.tables import leaderboard, render
+
+    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
+    text = "% Needs \\usepackage{booktabs}.\n" + render(board, "latex").rstrip("\n") + "\n"
+    if not known.output:
+        sys.stdout.write(text)
+        return
+    write_text(Path(known.output), text, "--output")
+    say(f"wrote {known.output}")
 
 
 def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace) -> None:
@@ -52,17 +104,15 @@ def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace
     say(f"wrote {path}")
 
 
-def _rows(path: Path, frame: Any) -> None:
+def _tidy(name: str | None, frame: Any, form: str, flag: str) -> None:
+    from rescale_bench.tables.tidy_files import rows_text, write_rows
+
+    if not name:
+        sys.stdout.write(rows_text(frame, "csv" if form == "csv" else "json"))
+        return
+    kind: TidyFormat = "parquet" if form == "parquet" else "csv" if form == "csv" else "json"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            frame.to_parquet(path, index=False)
-        elif path.name.endswith((".csv", ".csv.gz")):
-            # A fixed time stamp inside the archive keeps equal tables equal files.
-            compression = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-            frame.to_csv(path, index=False, compression=compression)
-        else:
-            raise UsageError(f"--rows: {path} ends in none of .parquet .csv .csv.gz")
+        write_rows(Path(name), frame, kind)
     except OSError as error:
-        raise UsageError(f"--rows: cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    say(f"wrote {path}")
+        raise UsageError(f"{flag}: cannot write {name}: {(error.strerror or str(error)).lower()}") from None
+    say(f"wrote {name}")

@@ -10,10 +10,24 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import rescale_bench
-from rescale_bench.cli import check, export, listing, plot, prepare, published, report, run, table, train, verify
+from rescale_bench.cli import (
+    check,
+    compare,
+    export,
+    listing,
+    merge,
+    plot,
+    prepare,
+    published,
+    report,
+    run,
+    table,
+    train,
+    verify,
+)
 from rescale_bench.errors import RescaleBenchError
 
-VERBS = (run, listing, table, plot, report, export, check, published, prepare, train, verify)
+VERBS = (run, listing, table, plot, report, export, merge, compare, check, published, prepare, train, verify)
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage or configuration,
 3 regression found, 4 nothing comparable, 130 interrupted.
 environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights), _CACHE (downloads),

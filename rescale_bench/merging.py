@@ -1,0 +1,185 @@
+"""Merging of runs: the cells of several run folders in a new one, by the rules of the journal.
+
+The new folder is a run like any other. What each source said of itself stays in `sources/<number>-<name>/`
+(run.json, env.json), and each journal line names the source it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rescale_bench.errors import StoreError, UsageError
+from rescale_bench.store import SCHEMA, Store, read_journal, read_json, settle
+
+Prefer = Literal["", "first", "last"]
+Cells = dict[str, dict[str, Any]]
+KEPT = ("run.json", "env.json")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One source: what it is called in the new run, its finished cells by key, its run.json."""
+
+    name: str
+    folder: Path
+    cells: Cells
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One metric of one cell that two sources give differently; first, second: what they say."""
+
+    line: Mapping[str, Any]
+    metric: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        """Name the cell by key and in words."""
+        line = self.line
+        method = f"{line['method']}:{line['options']}" if line.get("options") else line["method"]
+        words = f"{method}, {line['dataset']}/{line['image']} ×{line['scale']}, {line['codec']}, {line['protocol']}"
+        return f"cell {line['cell']} ({words}): {self.metric} is {self.first} and {self.second}"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of a merge. sources: (name, cells) each. cells: of the new run. shared: those of several sources."""
+
+    folder: Path
+    sources: tuple[tuple[str, int], ...]
+    cells: int
+    shared: int
+
+
+def merge_runs(folders: Sequence[Path], output: Path, command: str, prefer: Prefer = "") -> Merged:
+    """Write a new run folder with the cells of all sources; the sources are only read.
+
+    A cell of several sources counts once: a failure never hides a measured one, metrics add up, and where both
+    measured a metric the numbers must agree bit for bit (clocks and memory apart, the later source counts).
+    prefer: whose numbers count where they do not. command: for the new run's history.
+    Kept outputs are copied. The folder appears when it is complete, or not at all.
+    Raises UsageError for differing numbers, the same folder twice and an output that exists; StoreError.
+    """
+    sources = _read(folders)
+    _check_output(output, sources)
+    conflicts = list(find_conflicts(sources))
+    if conflicts and not prefer:
+        more = f" ({len(conflicts) - 1} more numbers differ)" if len(conflicts) > 1 else ""
+        raise UsageError(f"merge: {conflicts[0]}{more}; choose with --prefer first or --prefer last")
+    ordered = sources[::-1] if prefer == "first" else sources
+    merged: Cells = {}
+    for source in ordered:
+        for line in source.cells.values():
+            settle(merged, {**line, "source": _origin(source.name, line)})
+    keys = dict.fromkeys(key for source in sources for key in source.cells)
+    temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _write(temporary, ordered, [merged[key] for key in keys], _describe(sources, ordered, command))
+        os.replace(temporary, output)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {output}: {(error.strerror or str(error)).lower()}; choose another -o"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    counts = tuple((source.name, len(source.cells)) for source in sources)
+    return Merged(output, counts, len(keys), sum(n for _, n in counts) - len(keys))
+
+
+def _read(folders: Sequence[Path]) -> list[RunFolder]:
+    if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
+        raise UsageError("merge: give at least two different run folders")
+    sources = []
+    for number, folder in enumerate(folders, start=1):
+        journal = folder / "journal.jsonl"
+        if not journal.is_file():
+            raise StoreError(f"{folder} is no run folder (no journal.jsonl in it); only run folders can be merged")
+        name = f"{number}-{folder.resolve().name}"
+        sources.append(RunFolder(name, folder, read_journal(journal), read_json(folder / "run.json")))
+    return sources
+
+
+def _check_output(output: Path, sources: Sequence[RunFolder]) -> None:
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UsageError(f"merge: {output} exists; -o takes a new folder")
+    if any(source.folder.resolve() in output.resolve().parents for source in sources):
+        raise UsageError(f"merge: {output} lies inside a run that is merged; choose another -o")
+
+
+def find_conflicts(sources: Sequence[RunFolder]) -> Iterator[Conflict]:
+    """Give every repeatable number on which a source disagrees with the first one that measured it."""
+    clocks = {
+        metric
+        for source in sources
+        for metric, about in source.about.get("metrics", {}).items()
+        if about.get("repeatable") is False
+    }
+    first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    for source in sources:
+        for cell, line in source.cells.items():
+            for metric, entry in line["values"].items():
+                if entry["status"] not in ("ok", "undefined") or metric in clocks:
+                    continue
+                name, known = first.setdefault((cell, metric), (source.name, entry))
+                if _bits(known) != _bits(entry):
+                    yield Conflict(line, metric, _say(known, entry, name), _say(entry, known, source.name))
+
+
+def _bits(entry: Mapping[str, Any]) -> bytes:
+    return b"undefined" if entry["status"] == "undefined" else struct.pack("<d", entry["value"])
+
+
+def _say(entry: Mapping[str, Any], other: Mapping[str, Any], name: str) -> str:
+    value = "undefined" if entry["status"] == "undefined" else repr(entry["value"])
+    versions = f" (version {entry.get('version')})" if entry.get("version") != other.get("version") else ""
+    return f"{value}{versions} in {name}"
+
+
+def _origin(name: str, line: Mapping[str, Any]) -> str:
+    """Name the source of a line; of a line that was merged before, the way it came."""
+    return f"{name}/{line['source']}" if line.get("source") else name
+
+
+def _describe(sources: Sequence[RunFolder], ordered: Sequence[RunFolder], command: str) -> dict[str, Any]:
+    history = [text for source in sources for text in source.about.get("history", [])]
+    return {
+        "schema": SCHEMA,
+        "asked": {},
+        "history": list(dict.fromkeys([*history, command])),
+        "metrics": {name: about for source in ordered for name, about in source.about.get("metrics", {}).items()},
+        "merged": [{"source": source.name, "folder": str(source.folder)} for source in sources],
+    }
+
+
+def _write(
+    folder: Path, ordered: Sequence[RunFolder], lines: Sequence[Mapping[str, Any]], about: dict[str, Any]
+) -> None:
+    with Store(folder) as store:
+        store.write_json("run.json", about)
+        named = sorted(ordered, key=lambda source: int(source.name.partition("-")[0]))
+        store.write_json("env.json", {source.name: read_json(source.folder / "env.json") for source in named})
+        store.extend(lines)
+        store.write_table()
+    for source in ordered:
+        _keep_description(source, folder / "sources" / source.name)
+        if (source.folder / "outputs").is_dir():
+            # Copies, not links: a later run may write them anew, and the sources are not to be touched.
+            shutil.copytree(source.folder / "outputs", folder / "outputs", dirs_exist_ok=True)
+
+
+def _keep_description(source: RunFolder, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in KEPT:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, folder / name)
+    if (source.folder / "sources").is_dir():
+        shutil.copytree(source.folder / "sources", folder / "sources")
