@@ -1,95 +1,25 @@
 """Figures: what is drawn equals the rows, names stay apart, files are reproducible, protocols never mix."""
 
-import io
-import math
 import re
 import subprocess
 import sys
-from decimal import Decimal
 from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from PIL import Image
+from plot_rows import BASE, METHODS, gains, lines, looks, names_on, run
 from scipy import stats
 
 from rescale_bench.cli import main
-from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.metrics.fidelity import psnr_rgb
-from rescale_bench.plots import KINDS, bd_rows, bd_text, direct_jpeg_curve, figure, rate_curves, save, shown_panels, svg
-from rescale_bench.plots.direct import DirectCurve, born_as_jpeg
+from rescale_bench.plots import KINDS, figure, save, svg
 from rescale_bench.plots.labels import spread
-from rescale_bench.plots.rate import DIRECT
 from rescale_bench.plots.style import COLOURS, _contrast_on_white, styles
-from rescale_bench.protocols import PROTOCOLS, RGB8
-
-BASE = np.random.default_rng(0).normal(30, 4, 8)
-METHODS = {"bicubic": 0.0, "lanczos3": 0.7, "nearest": -3.0}
-METRICS = {"psnr_y": ("up", "dB"), "ssim_y": ("up", ""), "psnr_lr": ("up", "dB"), "bpp": ("down", "bit/px"),
-           "params": ("down", ""), "seconds_down": ("down", "s"), "seconds_up": ("down", "s")}  # fmt: skip
-
-
-def row(method, image, value, metric="psnr_y", **changes):
-    direction, unit = METRICS[metric]
-    return {
-        "method": method, "options": "", "weights": "", "dataset": "Set5", "image": f"i{image}", "scale": "2",
-        "codec": "png", "protocol": "rgb8", "protocol_version": 1, "metric": metric, "value": value, "status": "ok",
-        "direction": direction, "unit": unit, "decimals": 3, "repeatable": True, "native": True, "height": 100,
-        "width": 200, **changes,
-    }  # fmt: skip
-
-
-def gains(shift):
-    return shift + 0.2 * np.sin(np.arange(8) + shift) if shift else np.zeros(8)
-
-
-def run(methods=METHODS, scales=("1.5", "2", "3"), datasets=("Set5",), **changes):
-    found = []
-    for index, (method, shift) in enumerate(methods.items()):
-        for dataset in datasets:
-            for scale in scales:
-                for image in range(8):
-                    at = {"dataset": dataset, "scale": scale, **changes}
-                    quality = BASE[image] - float(scale) + gains(shift)[image]
-                    values = {
-                        "psnr_y": quality, "ssim_y": 0.9 + quality / 1000,
-                        "psnr_lr": math.inf if method == "bicubic" else 35 + index, "bpp": 3.0 + index,
-                        "params": 0 if index < 2 else 1e6 * index, "seconds_down": 0.02 * (index + 1),
-                        "seconds_up": 0.04 * (index + 1) * (1 + image / 100),
-                    }  # fmt: skip
-                    found += [row(method, image, value, metric, **at) for metric, value in values.items()]
-    return pd.DataFrame(found)
-
-
-def sweep(methods=METHODS):
-    found = []
-    for index, (method, shift) in enumerate(methods.items()):
-        for step, codec in enumerate(("jpeg:quality=30", "jpeg:quality=50", "jpeg", "jpeg:quality=90", "png")):
-            for image in range(8):
-                found.append(row(method, image, 0.2 * 1.6**step * (1 + 0.02 * index), "bpp", codec=codec))
-                found.append(row(method, image, BASE[image] + step * 1.2 + shift, codec=codec))
-    return pd.DataFrame(found)
-
-
-def lines(axes):
-    """Collect the drawn lines that carry data, by colour."""
-    return {
-        line.get_color(): line
-        for line in axes.get_lines()
-        if len(line.get_xdata()) > 1 and line.get_linestyle() != "None"
-    }
-
-
-def looks(frame_methods=METHODS):
-    return styles(frame_methods, "bicubic")
-
-
-def names_on(drawn):
-    return [text for axes in drawn.axes for text in axes.texts]
-
 
 # --- what is drawn -----------------------------------------------------------------
 
@@ -112,6 +42,22 @@ def test_scale_draws_the_means_and_the_paired_band():
     assert "[dB]" in axes.get_ylabel()
     assert axes.get_title(loc="left") == "Set5 · 8 images"
     assert drawn.texts[1].get_text() == "protocol rgb8 version 1 · codec png"
+
+
+def test_a_single_scale_has_bars_and_names_beside_its_points():
+    drawn = figure("scale", run(scales=("2",)))
+    (axes,) = drawn.axes
+    bars = {to_hex(bar.get_color()[0]).upper(): bar.get_segments()[0][:, 1] for bar in axes.collections
+            if isinstance(bar, LineCollection)}  # fmt: skip
+    assert set(bars) == {looks()[name].colour for name in ("lanczos3", "nearest")}
+    interval = stats.ttest_1samp(gains(0.7), 0).confidence_interval(0.95)
+    assert list(bars[looks()["lanczos3"].colour]) == pytest.approx(
+        [BASE.mean() - 2 + end for end in (interval.low, interval.high)], abs=1e-6
+    )
+    notes = " ".join(text.get_text() for text in drawn.texts)
+    assert "Bars: 95 %" in notes
+    assert "Bands" not in notes
+    assert {text.get_text() for text in names_on(drawn)} == set(METHODS)
 
 
 def test_relative_draws_differences():
@@ -339,135 +285,7 @@ def test_pyplot_and_its_global_state_stay_out():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
 
 
-# --- rate-distortion ---------------------------------------------------------------
-
-
-def test_rate_distortion_draws_curves_and_single_settings():
-    drawn = figure("rate-distortion", sweep())
-    (axes,) = drawn.axes
-    curve = lines(axes)[looks()["lanczos3"].colour]
-    assert list(curve.get_xdata()) == pytest.approx([0.2 * 1.02 * 1.6**k for k in range(4)])
-    assert list(curve.get_ydata()) == pytest.approx([BASE.mean() + 0.7 + 1.2 * k for k in range(4)])
-    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
-    assert len(hollow) == 3
-    assert drawn.texts[1].get_text().endswith("jpeg (default, 30, 50, 90), png")
-    assert {text.get_text() for text in names_on(drawn)} == set(METHODS)
-    assert "bits per HR pixel [bit/px]" in axes.get_xlabel()
-
-
-def test_direct_curve_is_drawn_and_its_birth_is_warned_of():
-    direct = {("Set5", "2"): DirectCurve(((0.2, 25.0), (0.5, 31.0), (1.0, 35.0), (2.0, 40.0)), born_as=95)}
-    drawn = figure("rate-distortion", sweep(), direct=direct)
-    assert DIRECT in {text.get_text() for text in names_on(drawn)}
-    notes = " ".join(text.get_text() for text in drawn.texts)
-    assert "Warning: Set5 was born as JPEG (quality about 95)" in notes
-
-
-def test_bd_rows_compare_with_anchor_and_direct_jpeg():
-    curves = rate_curves(sweep())
-    assert set(curves) == {("Set5", "2", "jpeg", name) for name in METHODS}
-    # lanczos3: 0.7 dB more at 1.02 times the rate; 1.2 dB are a factor 1.6.
-    direct = {
-        ("Set5", "2"): DirectCurve(tuple((2 * rate, value) for rate, value in curves["Set5", "2", "jpeg", "bicubic"]))
-    }
-    rows = bd_rows(curves, "bicubic", direct)
-    found = {(one.label, one.anchor): one for one in rows}
-    assert set(found) == {("lanczos3", "bicubic"), ("nearest", "bicubic"), *((name, DIRECT) for name in METHODS)}
-    expected = 100 * (1.02 * 1.6 ** (-0.7 / 1.2) - 1)
-    assert found["lanczos3", "bicubic"].rate.value == pytest.approx(expected, abs=1e-6)
-    assert found["bicubic", DIRECT].rate.value == pytest.approx(-50)
-    text = bd_text(rows, "psnr_y")
-    assert f"{expected:+.2f}" in text
-    assert "akima interpolation" in text
-    few = sweep()[lambda frame: ~frame["codec"].isin(["jpeg", "jpeg:quality=30"])]
-    assert "four are needed" in bd_text(bd_rows(rate_curves(few), "bicubic"), "psnr_y")
-    assert "no two curves" in bd_text([], "psnr_y")
-    tagged = {(*key[:3], f"{key[3]} [small]"): points for key, points in curves.items()}
-    assert {one.anchor for one in bd_rows(tagged, "bicubic")} == {"bicubic [small]"}
-
-
-def photo(tmp_path, quality=None, size=(96, 128)):
-    """Make an image with edges and texture, through JPEG if asked."""
-    generator = np.random.default_rng(1)
-    y, x = np.mgrid[: size[0], : size[1]]
-    waves = [127 + 80 * np.sin(x / 9 + k) * np.cos(y / 7) + 30 * ((x // 16 + y // 16) % 2) for k in range(3)]
-    pixels = np.clip(np.stack(waves, axis=2) + generator.normal(0, 6, (*size, 1)), 0, 255).astype(np.uint8)
-    if quality:
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
-        pixels = np.asarray(Image.open(stream))
-    path = tmp_path / f"photo{quality}.png"
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def test_direct_curve_equals_pillow(tmp_path):
-    path = photo(tmp_path)
-    curve = direct_jpeg_curve([path], RGB8, Decimal(2), JPEG, psnr_rgb, qualities=(20, 80))
-    original = np.asarray(Image.open(path)).astype(float)
-    expected = []
-    for quality in (20, 80):
-        stream = io.BytesIO()
-        Image.open(path).save(stream, "JPEG", quality=quality)
-        error = (np.asarray(Image.open(stream)).astype(float) - original)[2:-2, 2:-2]
-        expected.append((8 * len(stream.getvalue()) / (96 * 128), 10 * math.log10(255**2 / (error**2).mean())))
-    assert [value for point in curve.points for value in point] == pytest.approx([v for p in expected for v in p])
-    assert curve.born_as is None
-    with pytest.raises(UsageError, match="no RGB image"):
-        direct_jpeg_curve([path], next(p for p in PROTOCOLS if p.plane == "y"), Decimal(2), JPEG, psnr_rgb)
-    with pytest.raises(UsageError, match="no image"):
-        direct_jpeg_curve([], RGB8, Decimal(2), JPEG, psnr_rgb)
-
-
-@pytest.mark.parametrize("quality", [90, 93, 96])
-def test_images_born_as_jpeg_are_found(tmp_path, quality):
-    import torch
-
-    pixels = np.asarray(Image.open(photo(tmp_path, quality)))
-    assert born_as_jpeg([torch.from_numpy(pixels.copy()).permute(2, 0, 1)], JPEG) == quality
-
-
-def test_bsd100_was_born_as_jpeg_and_kodak_was_not(data_root):
-    import torch
-
-    def born(*names):
-        images = [np.asarray(Image.open(data_root / name).convert("RGB")) for name in names]
-        return born_as_jpeg([torch.from_numpy(one[:256, :256].copy()).permute(2, 0, 1) for one in images], JPEG)
-
-    bsd = sorted(path.name for path in (data_root / "BSD100").glob("*.png"))[:2]
-    kodak = sorted(path.name for path in (data_root / "Kodak24").glob("*.png"))[:2]
-    assert born(*(f"BSD100/{name}" for name in bsd)) == 95
-    assert born(*(f"Kodak24/{name}" for name in kodak)) is None
-
-
-def test_command_draws_and_prints_bd_rates(tmp_path, capsys, data_root):
-    path = sorted((data_root / "Set5").glob("*.png"))[0]
-    frame = sweep()
-    frame = frame[frame["image"] == "i0"].assign(image=path.stem)
-    frame.to_parquet(tmp_path / "run.parquet")
-    target = tmp_path / "figures" / "rd.svg"
-    code = main(["plot", "--kind", "rate-distortion", "-i", str(tmp_path / "run.parquet"), "-o", str(target)])
-    shown = capsys.readouterr()
-    assert code == 0
-    assert DIRECT in shown.out
-    assert "BD-rate [%]" in shown.out
-    assert DIRECT in target.read_text()
-    assert shown_panels(frame)[0].images == ((path.stem, ""),)
-
-
-def test_command_says_where_direct_jpeg_is_missing_or_another_image(tmp_path, capsys, data_root):
-    path = sorted((data_root / "Set5").glob("*.png"))[0]
-    frame = sweep()[lambda one: one["image"] == "i0"]
-    for changes, words in (
-        ({}, "has no image i0"),
-        ({"image": path.stem, "image_sha256": "0" * 64}, "is not the image that the run measured"),
-    ):
-        frame.assign(**changes).to_parquet(tmp_path / "run.parquet")
-        arguments = ["plot", "--kind", "rate-distortion", "-i", str(tmp_path / "run.parquet")]
-        assert main([*arguments, "-o", str(tmp_path / "rd.png")]) == 0
-        assert words in capsys.readouterr().err
-        assert main([*arguments, "--no-direct", "-o", str(tmp_path / "rd.png")]) == 0
-        assert words not in capsys.readouterr().err
+# --- the command ----------------------------------------------------------------
 
 
 def test_command_flags(tmp_path, capsys):

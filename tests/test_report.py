@@ -5,15 +5,18 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from kept_run import COMMAND, HOSTILE, METHODS, failed, line, make_run
+from kept_run import COMMAND, HOSTILE, METHODS, failed, line, make_run, picture
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from rescale_bench.bdrate import bd_rate
 from rescale_bench.cli import main
+from rescale_bench.plots import rate_curves
 from rescale_bench.plugin_manager import load_registry
 from rescale_bench.report import View, build_report, draw_charts, read_source
 from rescale_bench.report.board import sort_key
@@ -22,6 +25,7 @@ from rescale_bench.report.charts import inline
 from rescale_bench.report.crops import data_uri, enlarged, reduced, squared_error, worst_box
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.store import read_table
+from rescale_bench.tables.ranks import rank_methods
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -334,9 +338,73 @@ def test_sort_keys(text, key):
 def test_headings_say_which_end_is_better(tmp_path, page):
     parsed = Page(page(make_run(tmp_path / "run", keep=False)))
     first = [attrs["data-first"] for attrs in parsed.all("th", scope="col") if "data-first" in attrs]
-    # scale, method, images, psnr_y, difference, piqe_lr
-    assert first == ["ascending", "ascending", "ascending", "descending", "descending", "ascending"]
+    # scale, method, images, psnr_y, difference, piqe_lr; the tables of the statistics come after them
+    assert first[:6] == ["ascending", "ascending", "ascending", "descending", "descending", "ascending"]
     assert ", higher is better" in parsed.text
+
+
+# --- statistics -----------------------------------------------------------------
+
+
+def tables(parsed_text, what):
+    """Read the tables whose region is named so: a list of rows per table, a cell being its text."""
+    found = []
+    for region in re.findall(rf'aria-label="{what} [^"]*">\s*<table.*?</table>', parsed_text, re.DOTALL):
+        rows = re.findall(r"<tr\b.*?</tr>", region, re.DOTALL)
+        cells = [re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+        found.append([[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in cells])
+    return found
+
+
+def test_two_images_separate_no_methods(tmp_path, page):
+    text = page(make_run(tmp_path / "run", keep=False))
+    (table,) = tables(text, "Ranks on")
+    assert {tuple(row[:2]) for row in table[1:]} == {("×2", "1–3"), ("×3", "1–3")}
+    assert {row[2] for row in table[1:]} == set(METHODS)
+    assert table[1][4] == "best"
+    assert len(table) == 1 + 6
+    assert "not separable on 2 images" in Page(text).text
+
+
+def test_the_ranks_of_the_page_are_those_of_the_table(tmp_path, page):
+    images = [f"image{index}" for index in range(8)]
+    folder = make_run(tmp_path / "run", images, keep=False)
+    ranks = {(one.group.scale, rank.label): rank for one in rank_methods(read_table(folder)) for rank in one.ranks}
+    (table,) = tables(page(folder), "Ranks on")
+    assert len(table) - 1 == len(ranks) == 6
+    for scale, places, method, mean, _, wins, p, *_ in table[1:]:
+        rank = ranks[scale.removeprefix("×"), method]
+        assert (places, mean) == (rank.text, f"{rank.mean:.2f}")
+        if rank.difference:
+            assert wins == f"{rank.difference.wins}/8"
+            assert float(p) == pytest.approx(rank.p, rel=0.05)
+
+
+def test_seeds_codecs_and_the_chosen_metric(tmp_path, page):
+    extra = [line(200 + 10 * seed + index, "bicubic", name, "2", seed=seed, codec="jpeg:quality=30")
+             for seed in (0, 1) for index, name in enumerate(("one", "two"))]  # fmt: skip
+    extra += [
+        line(300 + index, "nearest", name, "2", codec="jpeg:quality=30") for index, name in enumerate(("one", "two"))
+    ]
+    text = page(make_run(tmp_path / "run", scales=("2",), keep=False, extra=extra), metric="piqe_lr")
+    (table,) = tables(text, "Ranks on")
+    assert any("SD over seeds" in head for head in table[0])
+    assert {row[0] for row in table[1:]} == {"png", "jpeg:30"}
+    seeds = next(row for row in table[1:] if row[0] == "jpeg:30" and row[3] == "bicubic")[5]
+    assert seeds.endswith("(2)")
+    assert "Ranks by piqe_lr" in Page(text).text
+
+
+def test_nothing_to_rank_is_said(tmp_path, page):
+    text = Page(page(make_run(tmp_path / "run", methods=("bicubic",), keep=False))).text
+    assert "No ranks: no two methods have comparable values on the same images." in text
+
+
+def test_a_sweep_of_scales_shows_the_usual_ones(tmp_path, page):
+    text = page(make_run(tmp_path / "run", ("one",), ("1.5", "2", "2.5", "3", "4"), keep=False))
+    (table,) = tables(text, "Ranks on")
+    assert {row[0] for row in table[1:]} == {"×2", "×3", "×4"}
+    assert "Shown: ×2, ×3, ×4 of 5 scales" in Page(text).text
 
 
 # --- plots ----------------------------------------------------------------------
@@ -396,3 +464,64 @@ def test_bad_flags_are_one_line(tmp_path, capsys, flags, words):
     error = capsys.readouterr().err.strip().splitlines()
     assert words in error[-1]
     assert not (tmp_path / "page.html").exists()
+
+
+# --- rate-distortion --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rates(tmp_path_factory):
+    """A run of a folder of images at four JPEG settings, as the command makes it."""
+    base = tmp_path_factory.mktemp("rates")
+    (base / "holiday").mkdir()
+    for place in range(2):
+        Image.fromarray(picture(place)).save(base / "holiday" / f"p{place}.png")
+    flags = [
+        "-m",
+        "bicubic,lanczos3",
+        "-s",
+        "2",
+        "--codecs",
+        "jpeg:30,jpeg:50,jpeg:70,jpeg:90",
+        "--metrics",
+        "psnr_y,bpp",
+    ]
+    flags += ["--threads", "1", "-q", "-d", str(base / "holiday"), "-o", str(base / "run")]
+    assert main(["run", *flags]) == 0
+    return base / "run"
+
+
+def test_the_page_holds_direct_jpeg_and_bd_rates(rates, tmp_path, capsys):
+    for name in ("first", "second"):
+        assert main(["report", "-i", str(rates), "-o", str(tmp_path / f"{name}.html")]) == 0
+        said = capsys.readouterr().err
+        assert ("measuring JPEG of the HR: holiday ×2" in said) == (name == "first")  # kept in the run folder
+    text = (tmp_path / "second.html").read_text(encoding="utf-8")
+    assert "JPEG of the HR: the full-size image as JPEG" in text
+    (table,) = tables(text, "BD-rates of")
+    assert {(row[3], row[4]) for row in table[1:]} == {
+        ("bicubic", "JPEG of the HR"), ("lanczos3", "bicubic"), ("lanczos3", "JPEG of the HR")
+    }  # fmt: skip
+    curves = rate_curves(read_table(rates))
+    expected = bd_rate(curves["holiday", "2", "jpeg", "bicubic"], curves["holiday", "2", "jpeg", "lanczos3"])
+    shown = next(row for row in table[1:] if (row[3], row[4]) == ("lanczos3", "bicubic"))
+    assert shown[5] == f"{expected.value:+.2f}"
+    assert main(["report", "-i", str(rates), "-o", str(tmp_path / "bare.html"), "--no-direct"]) == 0
+    assert "JPEG of the HR" not in (tmp_path / "bare.html").read_text(encoding="utf-8")
+
+
+def test_lost_images_are_said_in_the_caption(rates, tmp_path):
+    shutil.copytree(rates, tmp_path / "run", ignore=shutil.ignore_patterns("direct-jpeg.json"))
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    lost = json.dumps(run).replace(str(rates.parent / "holiday"), "/nowhere/holiday")
+    (tmp_path / "run" / "run.json").write_text(lost)
+    assert main(["report", "-i", str(tmp_path / "run"), "-o", str(tmp_path / "page.html"), "-q"]) == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "No JPEG of the HR for holiday at ×2: the images of holiday are not here" in text
+
+
+def test_three_settings_make_no_bd_table(rates, registry):
+    frame = read_table(rates)
+    few = frame[frame["codec"] != "jpeg:quality=30"]
+    text = build_report(read_source(rates, few), registry, View())
+    assert tables(text, "BD-rates of") == []

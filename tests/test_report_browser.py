@@ -158,6 +158,23 @@ def test_protocols_are_tables_of_their_own(visit):
     assert len(column(page, "method", table=1)) == 3
 
 
+def test_the_ranks_sort_fold_and_stay_out_of_the_filter(visit):
+    page = visit()
+    ranks = page.locator("details.ranks")
+    assert (
+        ranks.locator("summary .about").all_inner_texts()[0].startswith("protocol rgb8 version 1 · not separable on 2")
+    )
+    head = ranks.first.locator("thead th").filter(has_text="psnr_y")
+    head.locator("button").click()
+    cells = ranks.first.locator("tbody tr td:nth-child(4)").all_inner_texts()
+    assert cells == sorted(cells, key=float, reverse=True)
+    page.locator("#filter-method").fill("BIC")
+    assert ranks.first.locator("tbody tr:visible").count() == 6
+    summary = ranks.first.locator("summary")
+    summary.press("Enter")
+    assert not ranks.first.locator("table").is_visible()
+
+
 def test_the_slider_by_keyboard(visit):
     page = visit()
     slider = page.locator(".stage input").first

@@ -10,6 +10,8 @@ from scipy import stats
 from rescale_bench.cli import main
 from rescale_bench.errors import UsageError
 from rescale_bench.tables.ranks import rank_board, rank_methods, render_ranks
+from rescale_bench.tables.rows import prepare
+from rescale_bench.tables.seeds import seed_spreads
 
 BASE = np.random.default_rng(0).normal(30, 4, 120)
 
@@ -149,3 +151,38 @@ def test_every_format(form, tmp_path, capsys):
         found = json.loads(text)
         assert [(one["method"], one["rank_best"], one["rank_worst"]) for one in found] == [("b", 1, 1), ("a", 2, 2)]
         assert found[1]["p_holm"] == 2 / 256
+
+
+# --- seeds ---------------------------------------------------------------------------
+
+
+def seeded(place):
+    """Three seeds of a method whose mean moves by 0.13 dB a step, in the seed column or in its options."""
+    changes = {"column": lambda seed: {"seed": seed}, "option": lambda seed: {"options": f"a=1,seed={seed}"}}[place]
+    return [rows("drawn", BASE[:8] + 1 + 0.13 * seed, **changes(seed)) for seed in range(3)]
+
+
+@pytest.mark.parametrize(("place", "label"), [("column", "drawn"), ("option", "drawn:a=1")])
+def test_the_spread_over_seeds_stands_apart_from_the_interval_over_images(place, label):
+    data = frame(rows("bicubic", BASE[:8]), *seeded(place))
+    (found,) = rank_methods(data)
+    by_label = {rank.label: rank for rank in found.ranks}
+    assert set(by_label) == {label, "bicubic"}
+    rank = by_label[label]
+    assert rank.mean == pytest.approx(BASE[:8].mean() + 1.13)  # the mean over seeds is what is compared
+    assert rank.spread.seeds == 3
+    assert rank.spread.sd == pytest.approx(np.std([0, 0.13, 0.26], ddof=1))
+    assert by_label["bicubic"].spread is None
+    text = render_ranks([found])
+    assert "0.13 (3)" in text
+    assert "it is no part of the interval" in text
+    record = next(one for one in json.loads(render_ranks([found], "json")) if one["method"] == label)
+    assert (record["seeds"], record["sd_over_seeds"]) == (3, pytest.approx(0.13))
+
+
+def test_the_spread_is_over_images_that_all_seeds_share():
+    first, second = rows("drawn", BASE[:8], seed=0), rows("drawn", BASE[:8] + 1, seed=1)
+    second[0]["value"] = np.inf
+    spread = seed_spreads(prepare(frame(rows("bicubic", BASE[:8]), first, second)))
+    assert [one.sd for one in spread.values()] == [pytest.approx(np.std([0, 1], ddof=1))]
+    assert "SD over seeds" not in render_ranks(rank_methods(frame(rows("a", BASE[:8]), rows("b", BASE[:8] + 1))))

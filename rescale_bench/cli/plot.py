@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry, say
 from rescale_bench.cli.table import metric_names
-from rescale_bench.errors import RescaleBenchError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.plots import DirectCurve
-    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.plots import References
 
 KINDS = ("scale", "rate-distortion", "cost", "parameters", "lr", "strip")
 
@@ -50,13 +46,13 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     del given
     from rescale_bench.plots import figure, save
 
-    _, frame = read_run(known.input)
+    run, frame = read_run(known.input)
     options = _options(known)
-    direct = _direct(known, frame, options) if known.kind == "rate-distortion" and not known.no_direct else {}
+    references = _references(known, run, frame, options)
     path = Path(known.output or f"{known.kind}.png")
-    save(figure(known.kind, frame, direct=direct, **options), path)
+    save(figure(known.kind, frame, direct=references.curves, absent=references.notes, **options), path)
     if known.kind == "rate-distortion":
-        _print_bd(frame, known, options, direct)
+        _print_bd(frame, known, options, references.curves)
     say(f"wrote {path}")
     return 0
 
@@ -84,49 +80,25 @@ def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _direct(known: argparse.Namespace, frame: pd.DataFrame, options: dict[str, Any]) -> dict[Any, DirectCurve]:
-    """Encode the HR images of the run as JPEG where they are at hand; say where they are not."""
-    from rescale_bench.plots import direct_jpeg_curve, shown_panels
-    from rescale_bench.specs import parse_spec
+def _references(known: argparse.Namespace, path: Path, frame: pd.DataFrame, options: dict[str, Any]) -> References:
+    """Measure the HR images of the run as JPEG where they are at hand; say where they are not."""
+    from rescale_bench.plots import References, places_of, reference_curves
 
-    plugins = registry(known)
-    found: dict[Any, DirectCurve] = {}
-    for panel in shown_panels(frame, **options):
-        dataset, scale = panel.dataset, panel.scale
-        try:
-            protocol = plugins.choose_protocol(panel.protocol)
-            measure = plugins.choose_metric(parse_spec(options["metrics"][0], "--metric"), "--metric").record.measure
-            paths, crop = _paths(plugins, dataset, panel.images)
-            found[dataset, scale] = direct_jpeg_curve(
-                paths, protocol, Decimal(scale), plugins.codecs["jpeg"], measure, crop=crop
-            )
-        except RescaleBenchError as error:
-            say(f"no direct JPEG curve for {dataset} ×{scale}: {error}")
-            continue
-        if born := found[dataset, scale].born_as:
-            say(f"warning: {dataset} was born as JPEG (quality about {born}): its direct JPEG near that quality "
-                "gives back what is already lost; draw rate-distortion on Kodak24")  # fmt: skip
+    if known.kind != "rate-distortion" or known.no_direct:
+        return References({}, {})
+    found = reference_curves(frame, registry(known), places_of(path), say, **options)
+    for note in found.notes:
+        say(note)
+    born = {dataset: curve.born_as for (dataset, _), curve in found.curves.items() if curve.born_as}
+    for dataset, quality in born.items():
+        say(f"warning: {dataset} was born as JPEG (quality about {quality}): its direct JPEG near that quality "
+            "gives back what is already lost; draw rate-distortion on Kodak24")  # fmt: skip
     return found
 
 
-def _paths(plugins: Registry, dataset: str, images: Sequence[tuple[str, str]]) -> tuple[list[Path], int]:
-    """Find the files of a data set's images, and the multiple they are cropped to.
-
-    Raises UsageError where one is missing or no longer the same.
-    """
-    from rescale_bench.datasets import find_dataset
-
-    record, crop = find_dataset(dataset, plugins.datasets)
-    files = {file.name: file.path for file in record.images()}
-    for name, sha256 in images:
-        if name not in files:
-            raise UsageError(f"{dataset} has no image {name} here")
-        if sha256 and hashlib.sha256(files[name].read_bytes()).hexdigest() != sha256:
-            raise UsageError(f"{files[name]} is not the image that the run measured")
-    return [files[name] for name, _ in images], crop
-
-
-def _print_bd(frame: pd.DataFrame, known: argparse.Namespace, options: dict[str, Any], direct: dict[Any, Any]) -> None:
+def _print_bd(
+    frame: pd.DataFrame, known: argparse.Namespace, options: dict[str, Any], direct: Mapping[Any, Any]
+) -> None:
     from rescale_bench.plots import bd_rows, bd_text, rate_curves
 
     curves = rate_curves(frame, **options)

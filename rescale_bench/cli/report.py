@@ -22,6 +22,9 @@ def add(verbs: Any) -> None:
     add_input(parser)
     parser.add_argument("-o", "--output", metavar="FILE.html", help="where to write (default: report.html in the run)")
     add_view(parser)
+    parser.add_argument("--metric", default="",
+                        help="of the plots and the statistics (default: psnr_y, or psnr_rgb, or ssim_y)")  # fmt: skip
+    parser.add_argument("--no-direct", action="store_true", help="rate-distortion: leave out JPEG of the HR itself")
     parser.add_argument("--budget", type=int, default=30, metavar="MB",
                         help="size of the page at most, in 10^6 bytes; pictures give way (default: 30)")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
@@ -31,17 +34,28 @@ def add(verbs: Any) -> None:
 
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Write the page and say where it is."""
-    from rescale_bench.report import View, build_report, draw_charts, read_source
+    from rescale_bench.report import (
+        View,
+        build_report,
+        chosen_metric,
+        draw_charts,
+        measure_references,
+        read_source,
+    )
 
     if not LEAST <= known.budget <= MOST:
         raise UsageError(f"--budget: {known.budget} is outside {LEAST} to {MOST} MB")
     path, frame = read_run(known.input)
     output = Path(known.output) if known.output else (path if path.is_dir() else path.parent) / "report.html"
     metrics = tuple(name.strip() for name in known.metrics.split(",")) if known.metrics else None
-    view = View(known.reference, metrics, shlex.join(command_line(given)), known.budget * 1_000_000)
     source = read_source(path, frame)
-    charts, missing = draw_charts(source, known.reference)
-    page = build_report(source, registry(known), view, charts, _progress(known.quiet))
+    metric = chosen_metric(source, known.metric)
+    view = View(known.reference, metrics, metric, shlex.join(command_line(given)), known.budget * 1_000_000)
+    plugins = registry(known)
+    tell = (lambda text: None) if known.quiet else say
+    references = {} if known.no_direct else measure_references(source, plugins, known.reference, metric, tell)
+    charts, missing = draw_charts(source, known.reference, metric, references)
+    page = build_report(source, plugins, view, charts, _progress(known.quiet), references)
     write_text(output, page, "--output")
     for reason in missing:
         say(reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rescale_bench.errors import UsageError
+from rescale_bench.errors import UndefinedValueError, UsageError
 from rescale_bench.interfaces import Codec, Costs, Protocol, Sample, Value
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 PROBED = range(88, 99)
 """Where camera and web JPEGs are born: BSD100 at 95, Urban100 at 96 (spec/metrics.md, "Bitrate")."""
+BIRTHS = 3
+"""Images that are asked whether they were born as JPEG."""
 SPIKE = 1.5
 """dB by which a quality must beat the next higher one to count as a spike."""
 Measure = Callable[[Sample, Mapping[str, Value]], float]
@@ -36,31 +39,38 @@ class DirectCurve:
 
 
 def direct_jpeg_curve(
-    images: Iterable[Path],
+    images: Iterable[tuple[Path, int]],
     protocol: Protocol,
     scale: Decimal,
     codec: Codec,
     measure: Measure,
     qualities: Sequence[int] = QUALITIES,
-    crop: int = 1,
 ) -> DirectCurve:
     """Encode each HR image at each quality, decode it, and measure it as a restored HR of that scale.
 
-    codec: takes the option "quality" (jpeg). measure: of a metric that judges the HR. scale fixes crop and border, so
-    that the numbers stand beside those of rescaling. crop: sides are cut to multiples of it first.
-    Raises UsageError for a protocol that works on Y alone.
+    images: files, and the number to whose multiples their sides are cut first (1: none). codec: takes the option
+    "quality" (jpeg). measure: of a metric that judges the HR. scale fixes crop and border, so that the numbers stand
+    beside those of rescaling. A quality that gives some image back unchanged (infinite PSNR) has no point.
+    Raises UsageError for a protocol that works on Y alone, ImageError for a file that cannot be read.
     """
     if protocol.plane != "rgb":
         raise UsageError(f"direct JPEG: the protocol {protocol.name} has no RGB image to encode")
-    hrs = [_read(path, protocol, scale, crop) for path in images]
-    if not hrs:
+    places: dict[int, list[tuple[float, float]]] = {quality: [] for quality in qualities}
+    first: list[torch.Tensor] = []
+    for path, crop in images:
+        hr = _read(path, protocol, scale, crop)
+        first += [hr] if len(first) < BIRTHS else []
+        for quality, spots in places.items():
+            sample = _jpeg(hr, quality, codec, protocol, scale)
+            rate = 8 * len(sample.file or b"") / (hr.shape[-2] * hr.shape[-1])
+            spots.append((rate, measure(sample, {})))
+    if not first:
         raise UsageError("direct JPEG: there is no image to encode")
-    points = []
-    for quality in qualities:
-        samples = [_jpeg(hr, quality, codec, protocol, scale) for hr in hrs]
-        rates = [8 * len(sample.file or b"") / (sample.hr.shape[-2] * sample.hr.shape[-1]) for sample in samples]
-        points.append((fmean(rates), fmean(measure(sample, {}) for sample in samples)))
-    return DirectCurve(tuple(sorted(points)), born_as_jpeg(hrs[:3], codec))
+    points = [(fmean(rate for rate, _ in spots), fmean(one for _, one in spots)) for spots in places.values()]
+    finite = sorted(point for point in points if math.isfinite(point[1]))
+    if not finite:
+        raise UndefinedValueError("JPEG gives the images back unchanged at every quality")
+    return DirectCurve(tuple(finite), born_as_jpeg(first, codec))
 
 
 def born_as_jpeg(images: Sequence[torch.Tensor], codec: Codec) -> int | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.bdrate import Delta, Interpolation, bd_psnr, bd_rate
+from rescale_bench.bdrate import MUCH_OVERLAP, Delta, Interpolation, bd_psnr, bd_rate
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.plots.rate import DIRECT, RATE, Direct, Point, collect
 from rescale_bench.plots.selection import Options, select, usual_scales
+from rescale_bench.tables.layout import INCOMPLETE, MISSING, Cell, Column, Table
 from rescale_bench.tables.scores import reference_of
 
 if TYPE_CHECKING:
@@ -40,18 +42,40 @@ class BdRow:
         """Say what the numbers hide."""
         found = list(self.rate.remarks if self.rate else ())
         if self.quality and (self.rate is None or self.rate.value is None):
-            found += [f"BD-PSNR: {remark}" for remark in self.quality.remarks]
+            found += [f"BD-PSNR: {remark}" for remark in self.quality.remarks if remark not in found]
         return "; ".join([*found, *([self.reason] if self.reason else [])])
+
+    @property
+    def lacking(self) -> str:
+        """Say why a number is missing, "" where none is."""
+        found = dict.fromkeys(
+            remark for one in (self.rate, self.quality) if one and one.value is None for remark in one.remarks
+        )
+        return "; ".join([*found, *([self.reason] if self.reason else [])])
+
+    @property
+    def crossings(self) -> str:
+        """List the places where the curves cross: qualities, or rates where there is no BD-rate."""
+        if self.rate and self.rate.value is not None:
+            return ", ".join(f"{place:.4g}" for place in self.rate.crossings)
+        return ", ".join(f"{place:.4g} bpp" for place in self.quality.crossings) if self.quality else ""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a rate-distortion panel is about, for whoever computes its direct curve. images: (name, file's sha256)."""
+    """What a rate-distortion panel is about, for whoever computes its direct curve.
+
+    protocol, version: of the rows. metric: up the y axis. images: (name, file's sha256, "" where unknown).
+    cells: name → the cells of that image, any of which may have kept it.
+    """
 
     dataset: str
     scale: str
     protocol: str
     images: tuple[tuple[str, str], ...]
+    version: str = ""
+    metric: str = ""
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def shown_panels(frame: pd.DataFrame, **options: Any) -> list[Shown]:
@@ -59,18 +83,29 @@ def shown_panels(frame: pd.DataFrame, **options: Any) -> list[Shown]:
     asked = Options(**options)
     selection = select(frame, asked, (RATE,))
     metric = selection.metrics(asked.metrics)[0]
-    sums: dict[tuple[str, str], str] = {}
-    if "image_sha256" in frame:
-        columns = (frame[name].astype(str) for name in ("dataset", "image", "image_sha256"))
-        sums = {(dataset, image): text for dataset, image, text in zip(*columns, strict=True)}
+    sums = _by_image(frame, "image_sha256")
+    protocol, _, version = selection.protocol.partition(" version ")
     found = []
     for dataset in selection.datasets:
         for scale in usual_scales(selection, asked.scales)[0]:
             images = sorted({name for score in selection.at(metric, dataset, scale) for name in score.scorable})
-            if images:
-                pairs = tuple((name, sums.get((dataset, name), "")) for name in images)
-                found.append(Shown(dataset, scale, selection.protocol.partition(" version ")[0], pairs))
+            if not images:
+                continue
+            pairs = tuple((name, next(iter(sums.get((dataset, name), ())), "")) for name in images)
+            here = frame[(frame["scale"].astype(str) == scale) & (frame["protocol"].astype(str) == protocol)]
+            kept = {name: cells for (one, name), cells in _by_image(here, "cell").items() if one == dataset}
+            found.append(Shown(dataset, scale, protocol, pairs, version, metric, kept))
     return found
+
+
+def _by_image(frame: pd.DataFrame, column: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Collect what a column says of each (data set, image); empty where there is no such column."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    if column in frame:
+        texts = frame[["dataset", "image", column]].dropna().astype(str).drop_duplicates()
+        for dataset, image, text in texts.itertuples(index=False, name=None):
+            found.setdefault((dataset, image), {})[text] = None
+    return {key: tuple(texts) for key, texts in found.items()}
 
 
 def rate_curves(frame: pd.DataFrame, **options: Any) -> dict[Key, list[Point]]:
@@ -130,29 +165,50 @@ def _compare(row: BdRow, base: Sequence[Point], points: Sequence[Point], interpo
     return replace(row, rate=found[0], quality=found[1], reason="; ".join(dict.fromkeys(reasons)))
 
 
+def bd_table(rows: Sequence[BdRow], metric: str) -> tuple[Table, tuple[str, ...]]:
+    """Lay the comparisons out; the notes say what the columns mean, and by sign why a number is missing."""
+    unit = "BD-PSNR ↑ [dB]" if metric.startswith("psnr") else f"BD-{metric}"
+    heads = ("data set", "scale", "codec", "method", "against", "BD-rate ↓ [%]", unit, "overlap", "crossing at")
+    lines: list[tuple[Cell, ...]] = []
+    reasons: list[str] = []
+    for row in rows:
+        if row.lacking and row.lacking not in reasons:
+            reasons.append(row.lacking)
+        sign = f"({reasons.index(row.lacking) + 1})" if row.lacking else ""
+        words = (row.dataset, f"×{row.scale}", row.codec, row.label, row.anchor)
+        rate, quality = (
+            Cell(text, signs=sign if text == MISSING else "")
+            for text in (_number(row.rate, 2), _number(row.quality, 3))
+        )
+        little = row.rate is not None and row.rate.overlap < MUCH_OVERLAP
+        overlap = Cell(f"{row.rate.overlap:.0%}" if row.rate else MISSING, signs=INCOMPLETE if little else "")
+        compared = {rate.text, quality.text} != {MISSING}
+        numbers = (rate, quality, overlap, Cell(row.crossings or ("no" if compared else MISSING)))
+        lines.append((*map(Cell, words), *numbers))
+    how = next((row.rate.interpolation for row in rows if row.rate), "")
+    explained = [
+        "BD-rate ↓: negative saves bits at equal quality" + (f"; {how} interpolation." if how else "."),
+        f"overlap: the shared part of both quality ranges; {INCOMPLETE} below {MUCH_OVERLAP:.0%}.",
+        "crossing at: the quality at which the curves change places, so that which is better depends on where.",
+    ]
+    columns = tuple(Column(head, numeric=index == 1 or index > 4) for index, head in enumerate(heads))
+    notes = (*explained, *(f"({index}) {reason}" for index, reason in enumerate(reasons, start=1)))
+    return Table("", columns, tuple(lines)), notes
+
+
 def bd_text(rows: Sequence[BdRow], metric: str) -> str:
-    """Write the comparisons as a plain table, remarks as lines below it."""
+    """Write the comparisons as a plain table, notes as lines below it."""
     from tabulate import tabulate
 
     if not rows:
         return "no two curves to compare: give several codec settings, and a reference that the run holds"
-    unit = "BD-PSNR [dB]" if metric.startswith("psnr") else f"BD-{metric}"
-    lines, notes = [], []
-    for row in rows:
-        mark = ""
-        if row.remarks:
-            notes.append(row.remarks)
-            mark = f"({len(notes)})"
-        numbers = _number(row.rate, 2), _number(row.quality, 3), f"{row.rate.overlap:.0%}" if row.rate else "–"
-        lines.append((row.dataset, f"×{row.scale}", row.codec, row.label, row.anchor, *numbers, mark))
-    heads = ("data set", "scale", "codec", "method", "against", "BD-rate [%]", unit, "overlap", "")
-    right = ("left", "right", "left", "left", "left", "right", "right", "right", "left")
-    table = tabulate(lines, headers=heads, disable_numparse=True, colalign=right)
-    how = next((row.rate.interpolation for row in rows if row.rate), "")
-    head = "BD-rate ↓: negative saves bits at equal quality; overlap: the shared part of both quality ranges"
-    head += f"; {how} interpolation." if how else "."
-    return "\n".join([table, "", head, *(f"({index}) {note}" for index, note in enumerate(notes, start=1))])
+    table, notes = bd_table(rows, metric)
+    heads = [re.sub(" [↑↓]", "", column.title) for column in table.columns]
+    lines = [[cell.text for cell in row] + ["".join(dict.fromkeys(cell.signs for cell in row))] for row in table.rows]
+    right = ["right" if column.numeric else "left" for column in table.columns]
+    text = tabulate(lines, headers=[*heads, ""], disable_numparse=True, colalign=[*right, "left"])
+    return "\n".join([text, "", *notes])
 
 
 def _number(delta: Delta | None, decimals: int) -> str:
-    return "–" if delta is None or delta.value is None else f"{delta.value:+.{decimals}f}"
+    return MISSING if delta is None or delta.value is None else f"{delta.value:+.{decimals}f}"

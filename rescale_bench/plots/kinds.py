@@ -29,10 +29,18 @@ MOST = 24
 """More panels than this are nothing that anybody reads."""
 
 
-def figure(kind: str, frame: pd.DataFrame, *, direct: Mapping[Any, Any] | None = None, **options: Any) -> Figure:
+def figure(
+    kind: str,
+    frame: pd.DataFrame,
+    *,
+    direct: Mapping[Any, Any] | None = None,
+    absent: Sequence[str] = (),
+    **options: Any,
+) -> Figure:
     """Draw a kind of figure from a run's tidy rows.
 
-    direct: (data set, scale) → DirectCurve, drawn by rate-distortion. options: the fields of
+    direct: (data set, scale) → DirectCurve, drawn by rate-distortion; absent: why there is none elsewhere, noted below
+    it. options: the fields of
     rescale_bench.plots.selection.Options (metrics, datasets, methods, scales, codecs, protocol, reference, relative).
     Raises UnknownNameError for names that the run lacks, UsageError where several protocols or nothing is left.
     """
@@ -44,7 +52,7 @@ def figure(kind: str, frame: pd.DataFrame, *, direct: Mapping[Any, Any] | None =
     selection = _select(kind, frame, asked)
     if asked.relative and selection.reference is None:
         raise UsageError(f"--relative: the run lacks the reference {asked.reference}; name another with --reference")
-    plan = _plan(kind, selection, asked, direct or {})
+    plan = _plan(kind, selection, asked, direct or {}, absent)
     if not plan.panels:
         raise UsageError(f"there is nothing to draw: no method has values for {kind} on the same images as the others")
     if len(plan.panels) > MOST:
@@ -65,10 +73,10 @@ def _select(kind: str, frame: pd.DataFrame, asked: Options) -> Selection:
     return select(frame, asked, needs.get(kind, ()))
 
 
-def _plan(kind: str, selection: Selection, asked: Options, direct: Mapping[Any, Any]) -> Plan:
+def _plan(kind: str, selection: Selection, asked: Options, direct: Mapping[Any, Any], absent: Sequence[str]) -> Plan:
     plans: dict[str, Callable[[], Plan]] = {
         "scale": lambda: plan_scale(selection, asked),
-        "rate-distortion": lambda: plan_rate(selection, asked, direct),
+        "rate-distortion": lambda: plan_rate(selection, asked, direct, absent),
         "cost": lambda: plan_cost(selection, asked),
         "parameters": lambda: plan_parameters(selection, asked),
         "lr": lambda: plan_lr(selection, asked),

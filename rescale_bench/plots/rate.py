@@ -45,8 +45,8 @@ class Rates:
         return f"{self.label} · {family}" if several else self.label
 
 
-def plan_rate(selection: Selection, options: Options, direct: Direct) -> Plan:
-    """Plan one panel per data set and scale. direct: the HR as JPEG, by (data set, scale)."""
+def plan_rate(selection: Selection, options: Options, direct: Direct, absent: Sequence[str] = ()) -> Plan:
+    """Plan one panel per data set and scale. direct: the HR as JPEG, by (data set, scale); absent: notes on gaps."""
     metric = selection.metrics(options.metrics)[0]
     scales, passed = usual_scales(selection, options.scales)
     panels: list[Panel] = []
@@ -71,7 +71,7 @@ def plan_rate(selection: Selection, options: Options, direct: Direct) -> Plan:
         subtitle=f"protocol {selection.protocol} · codecs of the LR file: {_codecs(selection.codecs)}",
         panels=panels,
         columns=min(2, len(scales)) if len(selection.datasets) > 1 and len(scales) > 1 else 2,
-        notes=[*_notes(found, direct), *left_out(scores, selection), *([passed] if passed else [])],
+        notes=[*_notes(found, direct), *absent, *left_out(scores, selection), *([passed] if passed else [])],
         styles=looks,
         size=(4.3, 3.1),
     )

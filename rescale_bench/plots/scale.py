@@ -71,9 +71,10 @@ def panel_title(found: Sequence[Score], scale: str = "") -> str:
 def _notes(drawn: Sequence[Score], selection: Selection) -> list[str]:
     notes = []
     if any(banded(score) for score in drawn):
+        shape = "Bands" if len({score.group.scale for score in drawn}) > 1 else "Bars"
         notes.append(
-            f"Bands: 95 % paired t-interval of the difference to {selection.reference}, on identical images; "
-            "where bands of two methods overlap, compare the two directly (table --rank)."
+            f"{shape}: 95 % paired t-interval of the difference to {selection.reference}, on identical images; "
+            "where those of two methods overlap, compare the two directly (table --rank)."
         )
     return notes + native_note(drawn)
 
@@ -123,7 +124,8 @@ def _draw(
     axes.set_xlabel("scale factor")
     axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))
     last, reach = float(scales[-1]), 0.15 * float(scales[-1] - scales[0])
-    early = [anchor for anchor in anchors if last - anchor.x > reach]
+    # At a single scale there is no line to lead to: names stand beside their points.
+    early = anchors if len(scales) == 1 else [anchor for anchor in anchors if last - anchor.x > reach]
     return Drawn(early, [anchor for anchor in anchors if anchor not in early], obstacles)
 
 
@@ -142,6 +144,8 @@ def _line(axes: Axes, line: Sequence[Score], points: Sequence[tuple[float, float
     if any(width):
         low = [value - half for value, half in zip(y, width, strict=True)]
         high = [value + half for value, half in zip(y, width, strict=True)]
+        if len(points) == 1:
+            axes.vlines(x, low, high, color=style.colour, linewidth=1.2, zorder=2)
         axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0, zorder=1)
 
 

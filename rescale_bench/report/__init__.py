@@ -1,7 +1,17 @@
-"""One self-contained HTML page about a stored run: leaderboard, plots, pictures, protocol, failures, commands."""
+"""One self-contained HTML page about a stored run: leaderboard, statistics, plots, pictures, protocol, commands."""
 
 from rescale_bench.report.charts import Chart, draw_charts
 from rescale_bench.report.page import View, build_report
+from rescale_bench.report.significance import chosen_metric, measure_references
 from rescale_bench.report.source import Source, read_source
 
-__all__ = ["Chart", "Source", "View", "build_report", "draw_charts", "read_source"]
+__all__ = [
+    "Chart",
+    "Source",
+    "View",
+    "build_report",
+    "chosen_metric",
+    "draw_charts",
+    "measure_references",
+    "read_source",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from rescale_bench.tables.layout import Cell, Column, Leaderboard, Section, Table
@@ -88,13 +88,14 @@ def board_groups(board: Leaderboard) -> tuple[Group, ...]:
     return tuple(Group(*key, tuple(parts)) for key, parts in grouped.items())
 
 
-def _part(setting: Setting, section: Section, untrained: set[str]) -> Part:
+def _part(setting: Setting, section: Section, untrained: Set[str]) -> Part:
     _, _, dataset, codec = setting
     name = dataset if codec in ("", "none") else f"{dataset}, LR as {codec}"
-    return Part(name, tuple(_grid(table, untrained) for table in section.tables), section.notes)
+    return Part(name, tuple(grid_of(table, untrained) for table in section.tables), section.notes)
 
 
-def _grid(table: Table, untrained: set[str]) -> Grid:
+def grid_of(table: Table, untrained: Set[str] = frozenset()) -> Grid:
+    """Lay one table out. untrained: labels of methods with random weights."""
     titles = [column.title for column in table.columns]
     where = {name: titles.index(name) if name in titles else None for name in ("method", "scale")}
     lines = tuple(
@@ -117,7 +118,7 @@ def _line(
     columns: tuple[Column, ...],
     where: Mapping[str, int | None],
     ruled: bool,
-    untrained: set[str],
+    untrained: Set[str],
 ) -> Line:
     method = row[where["method"] or 0].text
     scale = row[where["scale"]].text.removeprefix("×") if where["scale"] is not None else ""
@@ -137,9 +138,9 @@ def _entry(cell: Cell, column: Column, heads_row: bool) -> Entry:
 def sort_key(text: str) -> str:
     """Take the number that a cell begins with: "×1.5" is "1.5", "+0.5 ± 0.3" is "0.5", "–" is "".
 
-    The reference method's own difference is 0.
+    The reference method's own difference is 0, and so is that of the best to itself.
     """
-    if text == "reference":
+    if text in ("reference", "best"):
         return "0"
     found = NUMBER.match(text)
     return found[1].replace("∞", "Infinity") if found else ""

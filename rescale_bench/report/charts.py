@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from rescale_bench.errors import UsageError
+from rescale_bench.plots.references import References
+from rescale_bench.report.significance import chosen_metric
 from rescale_bench.report.source import Source
 
 SHOWN = {
@@ -42,11 +46,16 @@ class Chart:
         return self.width > HALF
 
 
-def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]:
+def draw_charts(
+    source: Source, reference: str, metric: str = "", references: Mapping[str, References] | None = None
+) -> tuple[list[Chart], list[str]]:
     """Draw every kind of plot that the run has numbers for, per protocol.
 
-    reference: the method of paired differences. Returns the plots, and for each kind left out one line saying why.
+    reference: the method of paired differences. metric: up the y axes (default: as chosen_metric's).
+    references: protocol → JPEG of the HR itself, drawn beside the rate-distortion curves.
+    Returns the plots, and for each kind left out one line saying why.
     """
+    metric = chosen_metric(source, metric)
     protocols = list(dict.fromkeys(map(str, source.rows["protocol"])))
     charts: list[Chart] = []
     missing: list[str] = []
@@ -54,7 +63,9 @@ def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]
         drawn: list[Chart] = []
         for kind in SHOWN:
             try:
-                drawn.append(_chart(source, kind, protocol, reference, several=len(protocols) > 1))
+                options = {"protocol": protocol, "reference": reference, "metrics": [metric]}
+                beside = (references or {}).get(protocol)
+                drawn.append(_chart(source, kind, options, beside, several=len(protocols) > 1))
             except UsageError as error:
                 missing.append(f"no plot {kind}: {error}")
         # Those that fit side by side come first, so that rows fill up.
@@ -62,11 +73,15 @@ def draw_charts(source: Source, reference: str) -> tuple[list[Chart], list[str]]
     return charts, missing
 
 
-def _chart(source: Source, kind: str, protocol: str, reference: str, several: bool) -> Chart:
+def _chart(source: Source, kind: str, options: Mapping[str, Any], beside: References | None, several: bool) -> Chart:
     from rescale_bench.plots import figure, svg
 
     title, description = SHOWN[kind]
-    drawn = figure(kind, source.frame, protocol=protocol, reference=reference)
+    protocol = options["protocol"]
+    if beside is None:
+        drawn = figure(kind, source.frame, **options)
+    else:
+        drawn = figure(kind, source.frame, direct=beside.curves, absent=beside.notes, **options)
     title = f"{title}, protocol {protocol}" if several else title
     return inline(svg(drawn), f"{kind}-{protocol}", title, f"{description} The leaderboard holds the numbers.")
 

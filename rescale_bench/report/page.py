@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import rescale_bench
-from rescale_bench.report import board, facts
+from rescale_bench.plots.references import References
+from rescale_bench.report import board, facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
 from rescale_bench.report.pictures import Album, album
@@ -30,10 +31,14 @@ LISTED = 200
 
 @dataclass(frozen=True)
 class View:
-    """What the user asked of the page. command: that made it."""
+    """What the user asked of the page.
+
+    metrics: of the leaderboard. metric: of the statistics, "" for the usual one. command: that made the page.
+    """
 
     reference: str = "bicubic"
     metrics: tuple[str, ...] | None = None
+    metric: str = ""
     command: str = ""
     budget: int = PAGE_BYTES
 
@@ -44,13 +49,15 @@ def build_report(
     view: View,
     charts: Sequence[Chart] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    references: Mapping[str, References] | None = None,
 ) -> str:
     """Write the page of a run as one HTML text of at most view.budget bytes, pictures giving way first.
 
-    progress: called with images done and in all. Raises UsageError, UnknownNameError for metrics the run lacks.
+    progress: called with images done and in all. references: protocol → JPEG of the HR, for BD-rates.
+    Raises UsageError, UnknownNameError for metrics the run lacks.
     """
     found = find_subjects(source.rows, source.outputs)
-    context = _context(source, registry, view, charts, found)
+    context = _context(source, registry, view, charts, found, references or {})
     # One byte per character does for the pictures' text; the rest is counted as it is.
     rest = len(_render({**context, "albums": ()}).encode())
     ledger = Ledger(view.budget - rest, len(found.subjects))
@@ -61,10 +68,18 @@ def build_report(
     return _render({**context, "albums": albums})
 
 
-def _context(source: Source, registry: Registry, view: View, charts: Sequence[Chart], found: Found) -> dict[str, Any]:
+def _context(
+    source: Source,
+    registry: Registry,
+    view: View,
+    charts: Sequence[Chart],
+    found: Found,
+    references: Mapping[str, References],
+) -> dict[str, Any]:
     from rescale_bench.tables import leaderboard
 
     groups = board.board_groups(leaderboard(source.frame, reference=view.reference, metrics=view.metrics))
+    metric = significance.chosen_metric(source, view.metric)
     failed = facts.failures(source.rows)
     return {
         "source": source,
@@ -74,6 +89,8 @@ def _context(source: Source, registry: Registry, view: View, charts: Sequence[Ch
         "groups": groups,
         "scales": _scales(source),
         "parts": list(dict.fromkeys(part.name for group in groups for part in group.parts)),
+        "ranks": significance.rank_groups(source, metric),
+        "gaps": significance.rate_gaps(source, view.reference, metric, references),
         "charts": charts,
         "found": found,
         "albums": (),

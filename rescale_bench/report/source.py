@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.plots.originals import Places, places_of
 from rescale_bench.store import read_json
 from rescale_bench.tables.rows import prepare
 
@@ -20,6 +21,7 @@ class Source:
 
     name: for people. frame: tidy rows as stored. rows: the same, prepared and labelled. asked, history: of run.json.
     environment: env.json, empty where unknown. outputs: folder of kept pictures, None where the run is a bare file.
+    places: where its HR images may be found again.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Source:
     history: tuple[str, ...]
     environment: Mapping[str, Any]
     outputs: Path | None
+    places: Places = field(default_factory=Places)
 
 
 def read_source(path: Path, frame: pd.DataFrame) -> Source:
@@ -50,4 +53,5 @@ def read_source(path: Path, frame: pd.DataFrame) -> Source:
         history=tuple(map(str, history)) if isinstance(history, list) else (),
         environment=read_json(folder / "env.json"),
         outputs=folder / "outputs",
+        places=places_of(path),
     )

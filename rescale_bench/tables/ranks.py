@@ -21,17 +21,27 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench import statistics
 from rescale_bench.errors import UsageError
 from rescale_bench.statistics import PairedDifference
-from rescale_bench.tables.layout import Cell, Column, Leaderboard, Section, Table, number
+from rescale_bench.tables.layout import MISSING, Cell, Column, Leaderboard, Section, Table, number
 from rescale_bench.tables.leaderboard import PRIMARY, delta
 from rescale_bench.tables.rendering import render
 from rescale_bench.tables.rows import choose_metrics, prepare
 from rescale_bench.tables.scores import About, Group, Score, scores
+from rescale_bench.tables.seeds import Key, Spread, fold_seeds, seed_spreads
 from rescale_bench.tables.sweep import heading, title
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.05
+EXPLAINED = (
+    "Δ: mean paired difference to the method with the best mean ± half the 95 % t-interval; "
+    "wins: images on which the row beats it; p: sign-flip test of Δ, Holm over all pairs; "
+    "Wilcoxon: p of its signed-rank test, uncorrected."
+)
+SEEDS = (
+    "SD over seeds: of the method's mean when it is run again with other seeds (how many, in brackets); "
+    "it is no part of the interval, which is over images."
+)
 Differences = Mapping[str, Sequence[float]]
 """Data set → paired differences."""
 
@@ -44,6 +54,7 @@ class Rank:
     difference: to the method with the best mean, None for itself. p: of that difference, by sign flips, corrected
     after Holm over all pairs; wilcoxon: uncorrected, beside it; both None below 6 images and for the best itself.
     low, high: the BCa interval of the difference from 50 images of one data set on, else None.
+    spread: of the mean over seeds, None where there is one seed, and over several data sets.
     """
 
     label: str
@@ -55,6 +66,7 @@ class Rank:
     wilcoxon: float | None = None
     low: float | None = None
     high: float | None = None
+    spread: Spread | None = None
 
     @property
     def text(self) -> str:
@@ -98,13 +110,15 @@ def rank_methods(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> l
     metrics: by default the first of psnr_y, psnr_rgb, ssim_y that the run holds. Raises UsageError where nothing can
     be ranked, UnknownNameError for metrics that the run lacks.
     """
-    rows = prepare(frame)
+    rows = prepare(fold_seeds(frame))
     names = choose_metrics(rows, metrics or _primary(rows))
+    rows = rows[rows["metric"].isin(names)].reset_index(drop=True)
+    spreads = seed_spreads(rows)
     by_group: dict[tuple[str, Group], list[Score]] = {}
-    for score in scores(rows[rows["metric"].isin(names)].reset_index(drop=True), reference=""):
+    for score in scores(rows, reference=""):
         by_group.setdefault((score.metric, score.group), []).append(score)
     keys = sorted(by_group, key=lambda key: (key[1].order, names.index(key[0])))
-    found = [ranking for key in keys if (ranking := _ranking(key[1], by_group[key])) is not None]
+    found = [ranking for key in keys if (ranking := _ranking(key[1], by_group[key], spreads)) is not None]
     found += _over_data_sets(by_group)
     if not found:
         raise UsageError("table --rank: no two methods have comparable values on the same images")
@@ -119,13 +133,16 @@ def _primary(rows: pd.DataFrame) -> list[str]:
     return known
 
 
-def _ranking(group: Group, members: Sequence[Score]) -> Ranking | None:
+def _ranking(group: Group, members: Sequence[Score], spreads: Mapping[Key, Spread]) -> Ranking | None:
     kept = [score for score in members if score.ranked and score.finite]
     if len(kept) < 2:
         return None
     values = {score.label: {group.dataset: score.finite} for score in kept}
     about = members[0].about
-    ranks = _ranks(values, about)
+    ranks = tuple(
+        dataclasses.replace(rank, spread=spreads.get((group, rank.label, members[0].metric)))
+        for rank in _ranks(values, about)
+    )
     left_out = tuple(f"{score.label} ({_why(score)})" for score in members if score not in kept)
     return Ranking(group, members[0].metric, about, heading(members[0]), len(kept[0].finite), ranks, left_out)
 
@@ -229,19 +246,29 @@ def rank_board(rankings: Sequence[Ranking]) -> Leaderboard:
 
 def _section(key: tuple[str, str, str, str], members: Sequence[Ranking]) -> Section:
     notes = dict.fromkeys(note for ranking in members for note in ranking.notes)
-    explained = (
-        "Δ: mean paired difference to the method with the best mean ± half the 95 % t-interval; "
-        "wins: images on which the row beats it; p: sign-flip test of Δ, Holm over all pairs; Wilcoxon: uncorrected."
-    )
-    return Section(title(key), tuple(_table(ranking) for ranking in members), (explained, *notes))
+    if any(rank.spread for ranking in members for rank in ranking.ranks):
+        notes[SEEDS] = None
+    return Section(title(key), tuple(_table(ranking) for ranking in members), (EXPLAINED, *notes))
 
 
 def _table(ranking: Ranking) -> Table:
     bootstrapped = any(rank.low is not None for rank in ranking.ranks)
-    heads = ["rank", "method", ranking.heading, "Δ to best", "wins", "p", "Wilcoxon", *["BCa 95 %"] * bootstrapped]
+    seeded = any(rank.spread for rank in ranking.ranks)
+    heads = [
+        "rank",
+        "method",
+        ranking.heading,
+        *["SD over seeds"] * seeded,
+        "Δ to best",
+        "wins",
+        "p",
+        "Wilcoxon",
+        *["BCa 95 %"] * bootstrapped,
+    ]
     rows = []
     for rank in ranking.ranks:
-        texts = [rank.text, rank.label, number(rank.mean, ranking.about.decimals), *_texts(rank, ranking, bootstrapped)]
+        texts = [rank.text, rank.label, number(rank.mean, ranking.about.decimals)]
+        texts += [_spread(rank, ranking)] * seeded + _texts(rank, ranking, bootstrapped)
         rows.append(tuple(Cell(text) for text in texts))
     images = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
     columns = tuple(Column(head, numeric=head not in ("rank", "method")) for head in heads)
@@ -259,6 +286,13 @@ def _texts(rank: Rank, ranking: Ranking, bootstrapped: bool) -> list[str]:
             "–" if rank.low is None or rank.high is None else f"{rank.low:+.{digits}f} to {rank.high:+.{digits}f}"
         )
     return texts
+
+
+def _spread(rank: Rank, ranking: Ranking) -> str:
+    if rank.spread is None:
+        return MISSING
+    digits = statistics.decimals_for(rank.spread.sd, ranking.about.decimals)
+    return f"{rank.spread.sd:.{digits}f} ({rank.spread.seeds})"
 
 
 def _p(value: float | None) -> str:
@@ -280,6 +314,7 @@ def _records(rankings: Sequence[Ranking]) -> list[dict[str, Any]]:
             "method": rank.label, "rank_best": rank.best, "rank_worst": rank.worst, "mean": rank.mean,
             **{name: _value(getattr(rank.difference, source, None)) for name, source in FIELDS.items()},
             "p_holm": rank.p, "p_wilcoxon": rank.wilcoxon, "bca_low": rank.low, "bca_high": rank.high,
+            "seeds": rank.spread.seeds if rank.spread else 1, "sd_over_seeds": rank.spread.sd if rank.spread else None,
         }
         for ranking in rankings
         for rank in ranking.ranks

@@ -1,0 +1,155 @@
+"""The HR images of a stored run, found again: in its data sets, in the folders it named, or among kept pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.interfaces import Dataset
+from rescale_bench.store import read_json
+
+FLAGS = ("-d", "--datasets")
+
+
+@dataclass(frozen=True)
+class Original:
+    """One HR image. sha256: of the file found. crop: the multiple its sides are still to be cut to, 1 for none."""
+
+    path: Path
+    sha256: str
+    crop: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The images of one data set at one scale. images: (name, sha256 of the file, "" where unknown).
+
+    cells: name → cells that may have kept the image.
+    """
+
+    dataset: str
+    images: tuple[tuple[str, str], ...]
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to look. folder: of the run, None for a bare table. named: data sets as the user wrote them."""
+
+    folder: Path | None = None
+    named: tuple[str, ...] = ()
+
+
+def places_of(path: Path) -> Places:
+    """Read where a stored run (its folder or its results.parquet) had its images from."""
+    folder = path if path.is_dir() else path.parent if path.name == "results.parquet" else None
+    if folder is None:
+        return Places()
+    run = read_json(folder / "run.json")
+    asked, history = run.get("asked"), run.get("history")
+    texts = [str(asked.get("datasets", ""))] if isinstance(asked, dict) else []
+    for command in history if isinstance(history, list) else ():
+        texts += _given(str(command))
+    names = (name.strip() for text in texts for name in text.split(","))
+    return Places(folder, tuple(dict.fromkeys(name for name in names if name)))
+
+
+def _given(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    found = [after for word, after in pairwise(words) if word in FLAGS]
+    return found + [word.partition("=")[2] for word in words if word.startswith("--datasets=")]
+
+
+def find_originals(wanted: Wanted, datasets: Mapping[str, Dataset], places: Places) -> list[Original]:
+    """Find the file of every image: one with the run's own bytes, else the HR that `run --keep` stored.
+
+    datasets: registered ones. Raises UsageError naming the first image that is not to be had, and why.
+    """
+    tables: list[tuple[Mapping[str, Path], int]] = []
+    problems: list[str] = []
+    for text in _texts(wanted.dataset, places):
+        try:
+            table, crop = _files(text, wanted.dataset, datasets)
+        except RescaleBenchError as error:
+            problems.append(str(error))
+            continue
+        tables.append((table, crop))
+    found = []
+    for name, sha256 in wanted.images:
+        others: list[Path] = []
+        one = _measured(name, sha256, tables, others) or _kept(wanted.cells.get(name, ()), places.folder)
+        if one is None:
+            raise UsageError(_reason(wanted.dataset, name, others, bool(tables), problems))
+        found.append(one)
+    return found
+
+
+def _texts(dataset: str, places: Places) -> Iterator[str]:
+    """List what may lead to a data set: its name, and the folders of the run, also seen from the run's own folder."""
+    yield dataset
+    base = dataset.partition("@mod")[0]
+    for name in places.named:
+        if Path(name.partition("@mod")[0]).expanduser().name not in ("", ".", "..", base):
+            continue
+        yield name
+        if places.folder is not None and not Path(name).expanduser().is_absolute():
+            yield from (str(parent / name) for parent in places.folder.resolve().parents if (parent / name).exists())
+
+
+def _files(text: str, dataset: str, registered: Mapping[str, Dataset]) -> tuple[dict[str, Path], int]:
+    from rescale_bench.datasets import find_dataset
+
+    record, crop = find_dataset(text, registered)
+    if record.name != dataset:
+        raise UsageError(f"{text} is not the data set {dataset}")
+    return {file.name: file.path for file in record.images()}, crop
+
+
+def _measured(
+    name: str, sha256: str, tables: Sequence[tuple[Mapping[str, Path], int]], others: list[Path]
+) -> Original | None:
+    """Find a file by name and bytes; files of that name with other bytes are added to others."""
+    for table, crop in tables:
+        path = table.get(name)
+        if path is None:
+            continue
+        own = _sha256(path)
+        if own and sha256 in ("", own):
+            return Original(path, own, crop)
+        others.append(path)
+    return None
+
+
+def _kept(cells: Sequence[str], folder: Path | None) -> Original | None:
+    if folder is None:
+        return None
+    for cell in cells:
+        # What is kept is cut already, as the protocol and the data set's variant want it.
+        path = folder / "outputs" / f"{cell}-hr.png"
+        if cell.isalnum() and (own := _sha256(path)):
+            return Original(path, own, 1)
+    return None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _reason(dataset: str, name: str, others: Sequence[Path], known: bool, problems: Sequence[str]) -> str:
+    if others:
+        return f"{others[0]} is not the image that the run measured"
+    if known:
+        return f"{dataset} has no image {name} here, and the run kept none (--keep)"
+    why = problems[-1].removeprefix("--datasets: ")
+    return f"the images of {dataset} are not here ({why}), and the run kept none (--keep)"

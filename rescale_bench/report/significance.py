@@ -1,0 +1,194 @@
+"""What the numbers of a run can tell apart: ranks with ties, corrected tests, and what lies between RD curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.plots.references import References, reference_curves
+from rescale_bench.report.board import Grid, grid_of
+from rescale_bench.report.source import Source
+from rescale_bench.tables.layout import Cell, Column, Table
+from rescale_bench.tables.rows import choose_metrics
+
+if TYPE_CHECKING:
+    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.tables.ranks import Ranking
+
+SEVERAL, USUAL = 4, ("2", "3", "4")
+"""Runs of more than four scales show the usual ones, as their plots do."""
+LONG = 40
+"""Lines above which tables are folded up; their headings say what was found."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The rankings of one data set under one protocol, scales and codecs below each other.
+
+    verdict: in a few words, for the heading.
+    """
+
+    name: str
+    protocol: str
+    verdict: str
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """All rankings by one metric. problem: why there is none, "" otherwise. explained: what the columns hold."""
+
+    metric: str
+    groups: tuple[Ranked, ...]
+    explained: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def opened(self) -> bool:
+        """Whether the tables stand open."""
+        return sum(len(group.grid.lines) for group in self.groups) <= LONG
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """BD-rates. protocol: "" where the run has one. problem: why curves could not be compared, "" otherwise."""
+
+    protocol: str
+    grid: Grid | None
+    notes: tuple[str, ...]
+    problem: str = ""
+
+    @property
+    def opened(self) -> bool:
+        """Whether the table stands open."""
+        return self.grid is None or len(self.grid.lines) <= LONG
+
+
+def chosen_metric(source: Source, wanted: str = "") -> str:
+    """Choose what plots and statistics are about: by default the first of psnr_y, psnr_rgb, ssim_y the run holds.
+
+    Raises UnknownNameError for a wanted metric that the run lacks.
+    """
+    from rescale_bench.tables.leaderboard import PRIMARY
+
+    held = set(source.rows["metric"])
+    if wanted:
+        return choose_metrics(source.rows, [wanted])[0]
+    return next((name for name in PRIMARY if name in held), PRIMARY[0])
+
+
+def rank_groups(source: Source, metric: str) -> Ranks:
+    """Rank the methods of a run by one metric, per protocol, data set, codec and scale."""
+    from rescale_bench.tables.ranks import EXPLAINED, rank_methods
+
+    scales = sorted(set(source.rows["scale"]), key=Decimal)
+    shown, passed = scales, []
+    if len(scales) > SEVERAL:
+        shown = [scale for scale in scales if scale in USUAL] or [scales[0], scales[-1]]
+        listed = ", ".join(f"×{scale}" for scale in shown)
+        passed.append(f"Shown: {listed} of {len(scales)} scales; rescale-bench table --rank prints them all.")
+    try:
+        frame = source.frame
+        rankings = rank_methods(frame[frame["scale"].astype(str).isin(shown)], [metric])
+    except UsageError as error:
+        return Ranks(metric, (), problem=str(error).removeprefix("table --rank: "))
+    members: dict[tuple[str, str, str], list[Ranking]] = {}
+    for one in rankings:
+        members.setdefault((one.group.protocol, one.group.protocol_version, one.group.dataset), []).append(one)
+    groups = tuple(_ranked(key, found) for key, found in members.items())
+    return Ranks(metric, groups, (*EXPLAINED.rstrip(".").split("; "), *passed))
+
+
+def _ranked(key: tuple[str, str, str], rankings: Sequence[Ranking]) -> Ranked:
+    from rescale_bench.tables.ranks import EXPLAINED, rank_board
+
+    protocol, version, dataset = key
+    board = rank_board(rankings)
+    codecs = [one.group.codec for one in rankings]
+    pairs = [(codec, table) for codec, section in zip(dict.fromkeys(codecs), board.sections, strict=True)
+             for table in section.tables]  # fmt: skip
+    places = [(pair[0], one.group.scale) for pair, one in zip(pairs, rankings, strict=True)]
+    table = _below_each_other([table for _, table in pairs], places, several=len(set(codecs)) > 1)
+    notes = dict.fromkeys(note for section in board.sections for note in section.notes if note != EXPLAINED)
+    verdicts = dict.fromkeys(_verdict(one) for one in rankings)
+    name = f"protocol {protocol} version {version}"
+    return Ranked(dataset, name, "; ".join(verdicts), grid_of(table), tuple(notes))
+
+
+def _below_each_other(tables: Sequence[Table], places: Sequence[tuple[str, str]], several: bool) -> Table:
+    """Join tables of unlike columns, codec and scale in columns of their own. several: codecs, else none is named."""
+    widest = max(tables, key=lambda table: len(table.columns))
+    lead = [*[Column("LR as", numeric=False)] * several, Column("scale")]
+    rows: list[tuple[Cell, ...]] = []
+    rules: set[int] = set()
+    for table, (codec, scale) in zip(tables, places, strict=True):
+        rules.add(len(rows))
+        titles = [column.title for column in table.columns]
+        for row in table.rows:
+            cells = dict(zip(titles, row, strict=True))
+            rest = (cells.get(column.title, Cell("")) for column in widest.columns)
+            rows.append((*[Cell(codec.replace("quality=", ""))] * several, Cell(f"×{scale}"), *rest))
+    return Table("", (*lead, *widest.columns), tuple(rows), frozenset(rules - {0}))
+
+
+def _verdict(ranking: Ranking) -> str:
+    places = [(rank.best, rank.worst) for rank in ranking.ranks]
+    count = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
+    if all(place == (1, len(places)) for place in places):
+        return f"not separable on {count}"
+    tied = any(best != worst for best, worst in places)
+    return f"some methods not separable on {count}" if tied else f"all methods separable on {count}"
+
+
+def measure_references(
+    source: Source, registry: Registry, reference: str, metric: str, tell: Callable[[str], None] = lambda text: None
+) -> dict[str, References]:
+    """Measure the HR images as JPEG for the rate-distortion plots, by protocol; kept in the run folder.
+
+    A protocol whose plot cannot be drawn has no entry. tell: called with a line before each measurement.
+    """
+    found: dict[str, References] = {}
+    for protocol in dict.fromkeys(map(str, source.rows["protocol"])):
+        options: dict[str, Any] = {"protocol": protocol, "reference": reference, "metrics": [metric]}
+        try:
+            found[protocol] = reference_curves(source.frame, registry, source.places, tell, **options)
+        except UsageError:
+            continue  # the plot itself says why it cannot be drawn
+    return found
+
+
+def rate_gaps(source: Source, reference: str, metric: str, references: Mapping[str, References]) -> tuple[Gaps, ...]:
+    """Compare the rate-distortion curves of a run by BD-rate and BD-PSNR, protocol by protocol.
+
+    Nothing is said of a protocol in which no method has the four settings of one codec that a curve needs.
+    """
+    from rescale_bench.bdrate import POINTS
+    from rescale_bench.plots import bd_rows, bd_table, rate_curves
+
+    protocols = list(dict.fromkeys(map(str, source.rows["protocol"])))
+    found = []
+    for protocol in protocols:
+        name = protocol if len(protocols) > 1 else ""
+        try:
+            curves = rate_curves(source.frame, protocol=protocol, reference=reference, metrics=[metric])
+        except UsageError:
+            continue
+        if not any(len(points) >= POINTS for points in curves.values()):
+            continue
+        direct = references[protocol].curves if protocol in references else {}
+        try:
+            rows = bd_rows(curves, reference, direct)
+        except RescaleBenchError as error:
+            found.append(Gaps(name, None, (), str(error)))
+            continue
+        if not rows:
+            problem = f"The curves have nothing to be compared with: the run lacks {reference}, and JPEG of the HR."
+            found.append(Gaps(name, None, (), problem))
+            continue
+        table, notes = bd_table(rows, metric)
+        found.append(Gaps(name, grid_of(table), notes))
+    return tuple(found)
