@@ -383,7 +383,7 @@ def test_plateau_lowers_the_rate(registry, folder, tmp_path, monkeypatch):
         registry,
         folder,
         tmp_path,
-        changes="validations=200,schedule.kind=plateau,schedule.patience=2,schedule.warmup=0,steps=6",
+        changes="adam.rate=1e-3,validations=200,schedule.kind=plateau,schedule.patience=2,schedule.warmup=0,steps=6",
     )
     train(timed, registry)
     rates = [float(row["rate"]) for row in read_log(timed.folder)]
