@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rescale_bench_plugins import aidn
-from rescale_bench_plugins.aidn.coordinates import sample_map, sample_rows, source_positions
+from rescale_bench_plugins.aidn.coordinates import lines_touched, sample_map, sample_rows, source_positions
 from rescale_bench_plugins.aidn.layout import AidnLayout
 from rescale_bench_plugins.aidn.network import Aidn, initial_aidn
 from rescale_bench_plugins.aidn.quantiser import quantise
@@ -80,12 +80,13 @@ def test_initial_state_has_the_published_layout(load_case):
     assert not torch.equal(state["up_net.head.0.weight"], other["up_net.head.0.weight"])
 
 
-@pytest.mark.parametrize("scale", [1.1, 1.9, 2.5, 3.7, 4.0])
-def test_strips_equal_the_whole(monkeypatch, scale):
-    from rescale_bench_plugins.aidn import resampling
+@pytest.mark.parametrize(("scale", "rows"), [(1.1, 16), (1.9, 1), (2.5, 7), (3.7, 16), (4.0, 33)])
+def test_strips_equal_the_whole(monkeypatch, scale, rows):
+    from rescale_bench.networks import lines
 
-    # Strips of 16 rows, which leave a last one of a few; in float64, where equal means equal.
-    monkeypatch.setattr(resampling, "STRIP_PIXELS", 1)
+    # Slabs of few rows, which leave a last one of fewer; in float64, where equal means equal.
+    monkeypatch.setattr(lines, "SLAB_BYTES", 1)
+    monkeypatch.setattr(lines, "LEAST_ROWS", rows)
     network = load_aidn(State(small()), "cpu", "test").double()
     hr = torch.rand(2, 3, 101, 700, dtype=torch.float64)
     size = lr_size((101, 700), scale)
@@ -116,7 +117,9 @@ def test_mixing_outputs_equals_per_pixel_kernels(step, size):
     with torch.no_grad():
         expected = per_pixel(module, features, step, size)
         assert_close(module(features, step, size), expected, 1e-5)
-        assert_close(torch.cat(list(module.rows(features, step, size)), 2), expected, 1e-5)
+        slabs = iter(features.contiguous(memory_format=torch.channels_last).split(6, 2))
+        strips = list(module.rows(slabs, (20, 29), step, size, back=2))
+        assert_close(torch.cat(strips, 2), expected, 1e-5)
 
 
 def test_both_samplers_agree_with_a_loop():
@@ -136,6 +139,45 @@ def test_both_samplers_agree_with_a_loop():
     table = features[0].permute(1, 2, 0).flatten(0, 1)
     rows = sample_rows(table, (5, 7), x.flatten(), y.flatten())
     assert torch.allclose(rows.T.view(1, 2, 6, 4), expected)
+
+
+@pytest.mark.parametrize("offset", [(0.0, -70.0), (0.0, 70.0), (1e6, -1e6)])
+def test_far_offsets_are_followed(monkeypatch, offset):
+    from rescale_bench.networks import lines
+
+    monkeypatch.setattr(lines, "SLAB_BYTES", 1)
+    tensors = small()
+    for half in ("down_net", "up_net"):
+        tensors[f"{half}.sa_sample.offset.bias"].copy_(torch.tensor(offset))
+    network = load_aidn(State(tensors), "cpu", "test").double()
+    hr = torch.rand(1, 3, 160, 20, dtype=torch.float64)
+    with torch.no_grad():
+        found = network.down(hr, 1.5, (107, 14))
+    # Rows 70 above are no longer held: the map is then made again and kept whole.
+    assert_close(found, network.down(hr, 1.5, (107, 14)).detach(), 1e-12)
+
+
+def test_touched_lines_and_tables_that_begin_further_down():
+    y, x = torch.tensor([4.0, 6.25, 7.5]), torch.tensor([0.0, 1.5, 2.0])
+    assert lines_touched(y, 10) == (4, 8)
+    assert lines_touched(y, 8) == (4, 7)
+    assert lines_touched(torch.tensor([-9.0, 99.0]), 10) == (0, 9)
+    assert lines_touched(torch.tensor([2.0, math.nan]), 10) == (0, 9)
+    table = torch.randn(10 * 3, 2)
+    whole = sample_rows(table, (10, 3), x, y)
+    assert torch.equal(sample_rows(table[4 * 3 : 9 * 3], (10, 3), x, y, top=4), whole)
+
+
+def test_work_grows_with_the_pixels_alone(monkeypatch):
+    """Rows at the borders of slabs are computed once."""
+    from rescale_bench.networks import lines
+    from rescale_bench.profiling import count_macs
+
+    network = load_aidn(State(small()), "cpu", "test")
+    hr = torch.rand(1, 3, 96, 40)
+    whole = count_macs(lambda: network.down(hr, 2.0, (48, 20)))
+    monkeypatch.setattr(lines, "SLAB_BYTES", 1)
+    assert count_macs(lambda: network.down(hr, 2.0, (48, 20))) == whole
 
 
 def test_source_positions_follow_the_equations():

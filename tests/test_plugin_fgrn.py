@@ -172,3 +172,16 @@ def test_record():
         "import sys, rescale_bench_plugins.fgrn as p; list(p.rescale_bench_methods()); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("height", [20, 90])
+def test_streamed_trunks_equal_whole_ones(monkeypatch, height):
+    from rescale_bench.networks import lines
+
+    monkeypatch.setattr(lines, "SLAB_BYTES", 1)
+    layout = replace(LAYOUTS["x2"], channels=8, growth=4, blocks=3)
+    network = FlowGuidedNetwork(layout).double().eval()
+    lr = torch.rand(2, 3, height, 11, dtype=torch.float64)
+    with torch.no_grad():
+        streamed = network.restore(lr)
+    torch.testing.assert_close(streamed, network.restore(lr).detach(), atol=1e-12, rtol=0)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rescale_bench.networks.residual import conv3, refine
+from rescale_bench.networks.lines import Convolution, Lines
+from rescale_bench.networks.residual import conv3
 
 from .layout import AidnLayout
 
@@ -35,12 +36,7 @@ class ExpertKernel(nn.Module):
 
 
 class ScaleAdaption(nn.Module):
-    """Compute x + mask(x) · conv(x, Σ rₙ Eₙ), r from the scale.
-
-    halo: rows around a strip that its result depends on (the mask's four convolutions).
-    """
-
-    halo = 4
+    """Compute x + mask(x) · conv(x, Σ rₙ Eₙ), r from the scale."""
 
     def __init__(self, layout: AidnLayout) -> None:
         """Take the sizes."""
@@ -59,21 +55,36 @@ class ScaleAdaption(nn.Module):
         mask: torch.Tensor = self.mask(x)
         return x + mask * functional.conv2d(x, self.adapt(step), padding=1)
 
-    def refine(self, x: torch.Tensor, step: float) -> None:
-        """Adapt features in place, in strips of rows, batch norm folded into the convolutions; not for autograd."""
-        kernel = self.adapt(step).contiguous(memory_format=torch.channels_last)
+    def streamed(self, step: float) -> StreamedAdaption:
+        """Give the same for a stream of rows, batch norm folded into the convolutions; not for autograd."""
         pairs = [(self.mask[index], self.mask[index + 1]) for index in range(0, len(self.mask), 3)]
-        layers = [_fold(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)) for conv, norm in pairs]
+        mask = [_fold(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)) for conv, norm in pairs]
+        return StreamedAdaption(self.adapt(step).contiguous(memory_format=torch.channels_last), mask)
 
-        def adapted(window: torch.Tensor, rows: slice) -> torch.Tensor:
-            del rows
-            mask = window
-            for weight, bias in layers[:-1]:
-                mask = functional.conv2d(mask, weight, bias, padding=1).relu_()
-            mask = functional.conv2d(mask, *layers[-1], padding=1).sigmoid_()
-            return functional.conv2d(window, kernel, padding=1).mul_(mask).add_(window)
 
-        refine(x, self.halo, adapted)
+class StreamedAdaption:
+    """Scale-aware adaption of a stream, four rows late: as many as the mask has convolutions."""
+
+    def __init__(self, kernel: torch.Tensor, mask: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Take the kernel of the scale, and the weights and biases of the mask network."""
+        self.kernel, self.first = kernel, mask[0]
+        self.rest = [Convolution(*layer, relu=layer is not mask[-1]) for layer in mask[1:]]
+        self.input, self.begun, self.done = Lines(len(mask) + 1), 0, 0
+
+    def push(self, rows: torch.Tensor, last: bool) -> torch.Tensor:
+        """Return the adapted rows."""
+        self.input.push(rows, last)
+        mask = self.input.convolve(self.begun, *self.first).relu_()
+        self.begun += mask.shape[2]
+        for layer in self.rest:
+            mask = layer.push(mask, last)
+        stop = self.done + mask.shape[2]
+        result = self.input.convolve(self.done, self.kernel, None, stop)
+        if stop > self.done:
+            result = result.mul_(mask.sigmoid_()).add_(self.input.rows(self.done, stop))
+        self.done = stop
+        self.input.forget()
+        return result
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:

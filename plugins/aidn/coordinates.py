@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -30,25 +32,38 @@ def sample_map(features: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torc
     return functional.grid_sample(features, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
-def sample_rows(table: torch.Tensor, size: tuple[int, int], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Sample a map given as rows of pixels (h·w, C) bilinearly at coordinates x, y (P,), zeros outside: (P, C).
+def sample_rows(
+    table: torch.Tensor, size: tuple[int, int], x: torch.Tensor, y: torch.Tensor, top: int = 0
+) -> torch.Tensor:
+    """Sample a map of a size (h, w) bilinearly at coordinates x, y (P,), zeros outside: (P, C).
 
+    table: rows of pixels (n·w, C) from line `top` of the map on, all lines that y touches among them.
     Each result is a weighted sum of four rows, which embedding_bag gathers without intermediate copies.
     """
     height, width = size
-    left, right, columns = _axis(x, width)
-    top, bottom, lines = _axis(y, height)
+    left, right, columns = _axis(x, width, 0, width)
+    upper, lower, lines = _axis(y, height, top, len(table) // width)
     index = torch.stack([line * width + column for line in lines for column in columns], -1)
-    weight = torch.stack((top * left, top * right, bottom * left, bottom * right), -1)
+    weight = torch.stack((upper * left, upper * right, lower * left, lower * right), -1)
     return functional.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
 
 
-def _axis(p: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Split coordinates into the weights of the two neighbours (0 where outside) and their indices (clamped)."""
+def lines_touched(y: torch.Tensor, height: int) -> tuple[int, int]:
+    """Tell the first and the last of the lines 0..height that coordinates y touch (all of them where y has a NaN)."""
+    low, high = (float(bound) for bound in torch.aminmax(y.clamp(-1, height)))
+    if math.isnan(low) or math.isnan(high):
+        return 0, height - 1
+    return min(max(math.floor(low), 0), height - 1), min(math.floor(high) + 1, height - 1)
+
+
+def _axis(
+    p: torch.Tensor, side: int, first: int, count: int
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Split coordinates into the weights of the two neighbours (0 outside 0..side) and their indices from first on."""
     p = p.clamp(-2, side + 1)
     floor = p.floor()
-    second = p - floor
-    first = (1 - second) * ((floor >= 0) & (floor < side))
-    second = second * ((floor >= -1) & (floor < side - 1))
-    index = floor.int()
-    return first, second, (index.clamp(0, side - 1), (index + 1).clamp(0, side - 1))
+    after = p - floor
+    before = (1 - after) * ((floor >= 0) & (floor < side))
+    after = after * ((floor >= -1) & (floor < side - 1))
+    index = floor.int() - first
+    return before, after, (index.clamp(0, count - 1), (index + 1).clamp(0, count - 1))

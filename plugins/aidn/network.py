@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from rescale_bench.errors import MethodError
-from rescale_bench.networks.residual import MeanShift, ResidualBlock, conv3, refine
+from rescale_bench.networks.lines import Layer, Skip, convolution, stream
+from rescale_bench.networks.residual import MeanShift, ResidualBlock, conv3
 
 from .adaption import ScaleAdaption
+from .band import BACK, RowsGoneError
 from .layout import AidnLayout
 from .resampling import ConditionalResampling
 
@@ -33,7 +35,7 @@ class AidnHalf(nn.Module):
         """Resample (N, 3, H, W) in [0, 1] to (N, 3, *size), unclamped.
 
         step: 1/σ, source pixels per output pixel: the scale s in the encoder, 1/s in the decoder.
-        Whole for autograd and in training mode, in strips of rows with equal results otherwise.
+        Whole for autograd and in training mode, as a stream of rows with equal results otherwise.
         Raises MethodError for images of one row or column: their coordinates divide by zero.
         """
         if min(image.shape[-2:]) < 2:
@@ -41,7 +43,7 @@ class AidnHalf(nn.Module):
             raise MethodError(f"aidn: an image of {shape} pixels has no sampling grid; both sides must be 2 or more")
         if torch.is_grad_enabled() or self.training:
             return self._whole(image, step, size)
-        return torch.cat([self._lean(single, step, size) for single in torch.split(image, 1)])
+        return torch.cat([self._streamed(single, step, size) for single in torch.split(image, 1)])
 
     def _whole(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
         x = skip = self.head(self.sub_mean(image))
@@ -53,31 +55,32 @@ class AidnHalf(nn.Module):
         result: torch.Tensor = self.add_mean(self.tail(self.sa_sample(x, step, size)))
         return result
 
-    def _lean(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
-        x = self.head(self.sub_mean(image)).contiguous(memory_format=torch.channels_last)
-        for index, block in enumerate(self._blocks()):
-            block.refine(x)
-            if (adaption := self._adaption_after(index)) is not None:
-                adaption.refine(x, step)
-        last = self.body[self.layout.blocks]
-        # The outer skip is computed again from the image instead of being kept: it costs next to nothing.
-        refine(x, 1, lambda window, rows: last(window).add_(self.head(self.sub_mean(image[:, :, rows]))))
-        return self._resample(x, step, size)
+    def _streamed(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
+        shifted = self.sub_mean(image)
+        try:
+            return self._resampled(shifted, step, size, BACK)
+        except RowsGoneError:
+            return self._resampled(shifted, step, size, image.shape[2])
 
-    def _resample(self, x: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
-        """Resample and convolve to RGB strip by strip; two rows are carried over for the convolution."""
-        result = x.new_empty((1, 3, *size))
-        carried, done = x[:, :, :0, :0].new_empty((1, x.shape[1], 0, size[1])), 0
-        bottom = 0
-        for strip in self.sa_sample.rows(x, step, size):
+    def _resampled(self, shifted: torch.Tensor, step: float, size: tuple[int, int], back: int) -> torch.Tensor:
+        tail, (height, width) = convolution(self.tail[1]), shifted.shape[2:]
+        features = stream(shifted, self.layout.width, self._layers(shifted, step))
+        result, done, bottom = shifted.new_empty((1, 3, *size)), 0, 0
+        for strip in self.sa_sample.rows(features, (height, width), step, size, back):
             bottom += strip.shape[2]
-            window = torch.cat((carried, strip), 2)
-            top = bottom - window.shape[2]
-            # The last row of a window still lacks the one below it, except at the bottom of the image.
-            stop = bottom if bottom == size[0] else bottom - 1
-            result[:, :, done:stop] = self.add_mean(self.tail(window))[:, :, done - top : stop - top]
-            carried, done = window[:, :, -2:], stop
-        return result
+            part = tail.push(strip, bottom == size[0])
+            result[:, :, done : done + part.shape[2]] = part
+            done += part.shape[2]
+        shifted_back: torch.Tensor = self.add_mean(result)
+        return shifted_back
+
+    def _layers(self, shifted: torch.Tensor, step: float) -> list[Layer]:
+        layers: list[Layer] = [convolution(self.head[0])]
+        for index, block in enumerate(self._blocks()):
+            layers.append(block.streamed())
+            if (adaption := self._adaption_after(index)) is not None:
+                layers.append(adaption.streamed(step))
+        return [*layers, convolution(self.body[self.layout.blocks]), Skip(convolution(self.head[0]), shifted)]
 
     def _blocks(self) -> list[ResidualBlock]:
         return [block for block in self.body if isinstance(block, ResidualBlock)]

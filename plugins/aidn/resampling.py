@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rescale_bench.networks.residual import strips
+from rescale_bench.networks.lines import slab_rows
 
-from .coordinates import sample_map, sample_rows, source_positions
+from .band import Band
+from .coordinates import lines_touched, sample_map, sample_rows, source_positions
 from .layout import AidnLayout
 
-STRIP_PIXELS = 1 << 15
-"""Output pixels of a strip: 8 MB for 64 channels; smaller ones wait more for threads than they gain in cache."""
+LEAST_ROWS = 4
+"""Output rows of a strip, however many source rows they span."""
 
 
 class ConditionalResampling(nn.Module):
@@ -63,23 +64,38 @@ class ConditionalResampling(nn.Module):
         outer = (shares[:, :, None] * mixed[:, None]).flatten(1, 2)
         return sampled + functional.conv2d(outer, self.expand()[:, :, None, None])
 
-    def rows(self, features: torch.Tensor, step: float, size: tuple[int, int]) -> Iterator[torch.Tensor]:
-        """Yield the resampled map (1, width, *size) strip by strip, channels last; features of one image."""
-        sampler = _RowSampler(self, features, step, size)
-        for rows in strips(size[0], size[1], 0, STRIP_PIXELS):
-            yield sampler(rows)
+    def rows(
+        self, features: Iterator[torch.Tensor], source: tuple[int, int], step: float, size: tuple[int, int], back: int
+    ) -> Iterator[torch.Tensor]:
+        """Yield the resampled map (1, width, *size) strip by strip, channels last.
+
+        features: the map (1, width, *source) in slabs of rows, channels last. back: source rows kept above the one
+        that an output row lies on. Raises RowsGoneError where an offset leads further up.
+        """
+        sampler = _RowSampler(self, features, source, step, size)
+        width = len(self.body[2].weight)  # type: ignore[arg-type]  # a convolution
+        # A strip neither holds more pixels nor spans more of the source than a slab does.
+        span = int(slab_rows(source[1], width, self.weight_compress.device) / step)
+        count = max(LEAST_ROWS, min(span, slab_rows(size[1], width, self.weight_compress.device)))
+        for start in range(0, size[0], count):
+            yield sampler(slice(start, min(start + count, size[0])), back)
 
 
 class _RowSampler:
     """Compute strips of the resampled map on matrices of pixels × channels."""
 
     def __init__(
-        self, module: ConditionalResampling, features: torch.Tensor, step: float, size: tuple[int, int]
+        self,
+        module: ConditionalResampling,
+        features: Iterator[torch.Tensor],
+        source: tuple[int, int],
+        step: float,
+        size: tuple[int, int],
     ) -> None:
-        """Prepare what all strips share: the map as rows, positions, and the matrices."""
-        self.width, self.source = size[1], (features.shape[2], features.shape[3])
-        self.table = features[0].permute(1, 2, 0).flatten(0, 1)
-        (self.y, rel_h), (self.x, rel_w) = (source_positions(side, step, features) for side in size)
+        """Prepare what all strips share: the band of source rows, positions, and the matrices."""
+        self.width, self.source = size[1], source
+        like = module.weight_compress
+        (self.y, rel_h), (self.x, rel_w) = (source_positions(side, step, like) for side in size)
         first, second = cast(nn.Conv2d, module.body[0]), cast(nn.Conv2d, module.body[2])
         given, self.first = first.weight[:, :4, 0, 0], first.weight[:, 4:, 0, 0].contiguous()
         # The four given channels depend on the row or on the column alone.
@@ -87,19 +103,25 @@ class _RowSampler:
         self.column_term = rel_w[:, None] * given[:, 3]
         # Sampling and a 1×1 convolution commute: where the output is larger, convolve the source instead.
         self.early = step < 1
-        self.guide = functional.linear(self.table, self.first) if self.early else self.table
+        self.band = Band(features, (lambda pixels: functional.linear(pixels, self.first)) if self.early else None)
         self.second, self.second_bias = second.weight[:, :, 0, 0], second.bias
         heads = (module.offset, cast(nn.Conv2d, module.routing[0]))
         self.heads = torch.cat([head.weight[:, :, 0, 0] for head in heads])
         self.heads_bias = torch.cat([_bias(head) for head in heads])
         self.compress, self.expand = module.compress(), module.expand()
 
-    def __call__(self, rows: slice) -> torch.Tensor:
+    def __call__(self, rows: slice, back: int) -> torch.Tensor:
         """Return (1, width, rows, W), channels last."""
         count = rows.stop - rows.start
-        y, x = self.y[rows].repeat_interleave(self.width), self.x.repeat(count)
+        lines = self.y[rows]
+        y, x = lines.repeat_interleave(self.width), self.x.repeat(count)
+        highest, _ = touched = lines_touched(lines, self.source[0])
+        self.band.drop(highest - back, self.source[1])
+        self.band.need(*touched)
         offset, shares = self._predict(rows, x, y)
-        sampled = sample_rows(self.table, self.source, x + offset[:, 0], y + offset[:, 1])
+        x, y = x.add_(offset[:, 0]), y.add_(offset[:, 1])
+        self.band.need(*lines_touched(y, self.source[0]))
+        sampled = sample_rows(self.band.table, self.source, x, y, self.band.top)
         mixed = functional.linear(sampled, self.compress).view(*shares.shape, -1)
         mixed = mixed.mul_(shares[:, :, None]).sum(1)
         outer = (shares[:, :, None] * mixed[:, None]).flatten(1)
@@ -108,7 +130,7 @@ class _RowSampler:
 
     def _predict(self, rows: slice, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict offsets (P, 2), x before y, and routing weights (P, experts)."""
-        hidden = sample_rows(self.guide, self.source, x, y)
+        hidden = sample_rows(self.band.guide, self.source, x, y, self.band.top)
         if not self.early:
             hidden = functional.linear(hidden, self.first)
         grid = hidden.view(rows.stop - rows.start, self.width, -1)

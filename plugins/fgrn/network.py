@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from rescale_bench.errors import WeightsError
 from rescale_bench.networks.coupling import CouplingBlock
+from rescale_bench.networks.lines import Layer, Skip, convolution, stream
 from rescale_bench.networks.loading import load_strict
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.networks.residual import ResidualBlock, channels_last, conv3
@@ -49,10 +50,18 @@ class ResidualTrunk(nn.Module):
         self.tail = conv3(layout.channels, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, inputs, h, w) to (N, outputs, h, w)."""
+        """Map (N, inputs, h, w) to (N, outputs, h, w); whole for training, else as a stream of rows, equally."""
+        if not (torch.is_grad_enabled() or self.training):
+            return torch.cat([self._streamed(single) for single in torch.split(x, 1)])
         features = self.head(x)
         result: torch.Tensor = self.tail(features + self.closing(self.blocks(features)))
         return result
+
+    def _streamed(self, x: torch.Tensor) -> torch.Tensor:
+        layers: list[Layer] = [convolution(self.head)]
+        layers += [cast(ResidualBlock, block).streamed() for block in self.blocks]
+        layers += [convolution(self.closing), Skip(convolution(self.head), x), convolution(self.tail)]
+        return torch.cat(list(stream(x, self.head.out_channels, layers)), 2)
 
 
 class Flow(nn.Module):
@@ -83,10 +92,11 @@ class Flow(nn.Module):
 class Outputs(NamedTuple):
     """What the losses of sec. 3.4 need.
 
-    x: quantised output of the downscaler (N, 3, h, w). restored: Gu(x), (N, 3, H, W).
+    squeezed, x: output of the downscaler before and after quantisation, (N, 3, h, w). restored: Gu(x), (N, 3, H, W).
     guided: F(x) unquantised, cut off from the downscaler, (N, 3, h, w). log_det: log|det| of the flow, (N,).
     """
 
+    squeezed: torch.Tensor
     x: torch.Tensor
     restored: torch.Tensor
     guided: torch.Tensor
@@ -134,9 +144,10 @@ class FlowGuidedNetwork(nn.Module):
 
     def forward(self, hr: torch.Tensor) -> Outputs:
         """Run everything that training needs on (N, 3, H, W)."""
-        x = quantise(self.squeeze(hr))
+        squeezed = self.squeeze(hr)
+        x = quantise(squeezed)
         guided, log_det = self.flow(x.detach())
-        return Outputs(x, self.restore(x), guided, log_det)
+        return Outputs(squeezed, x, self.restore(x), guided, log_det)
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """Return the 8-bit LR Q(F(Q(Gd(hr)))), as the paper's test does."""

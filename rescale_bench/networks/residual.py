@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
+
+from rescale_bench.networks.lines import Residual
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K in [0, 1] (Lim et al., EDSR, CVPRW 2017, published settings)."""
@@ -66,6 +68,11 @@ class ResidualBlock(nn.Module):
         """Map (N, width, H, W) to the same shape."""
         residual: torch.Tensor = self.body(x)
         return (residual if self.scale == 1 else residual.mul_(self.scale)).add_(x)
+
+    def streamed(self) -> Residual:
+        """Give the same for a stream of rows; not for autograd."""
+        first, second = cast(nn.Conv2d, self.body[0]), cast(nn.Conv2d, self.body[2])
+        return Residual(first, second, self.scale)
 
     def refine(self, x: torch.Tensor) -> None:
         """Do the same in place, in strips of rows; not for autograd."""
