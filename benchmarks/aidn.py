@@ -1,28 +1,29 @@
 """Time and peak memory of AIDN, paired against a plain module written from the spec.
 
-Run `python benchmarks/aidn.py [--size 512] [--scales 2,3.3] [--repeats 3] [--threads 2]`. Both compute from the same
-weights on the same image in one process, alternating; the table gives medians of the ratios within a pair. The plain
-module keeps whole feature maps and builds the per-pixel kernels (two matrices of 8×64 for each pixel).
+    python benchmarks/aidn.py [--sizes 512,1024x768] [--scales 2,3.3] [--rounds 3] [--threads 2] [--only memory]
+
+Both compute from the same weights on the same image: times in one process, alternating; peak memory each in a
+process of its own, because an allocator keeps what its process once used. The plain module keeps whole feature maps
+and builds the per-pixel kernels (two matrices of 8×64 for each pixel). "net" is without the idle process.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import math
-import statistics
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 
 import torch
+from paired import HEADER, alternate, picture, record, sides
 from rescale_bench_plugins.aidn.layout import AidnLayout
 from rescale_bench_plugins.aidn.network import initial_aidn
 from rescale_bench_plugins.aidn.rescaler import load_aidn
 from torch.nn import functional as F
 
 from rescale_bench.interfaces import State
-from rescale_bench.profiling import measure
+from rescale_bench.profiling import count_macs, measure
 from rescale_bench.scales import lr_size
 
 TOLERANCE = 2e-5
@@ -98,105 +99,95 @@ class PlainHalf:
 
 
 Call = Callable[[], torch.Tensor]
-HEADER = (
-    f"{'ours s':>8} {'plain s':>8} {'faster':>8} {'ours MB':>8} {'plain MB':>8} {'share':>6} {'net':>6}  difference"
-)
+GOALS = {("down", 2.0): 1.8, ("up", 2.0): 2.0, ("down", 3.3): 1.6, ("up", 3.3): 2.2}
+"""spec/speed.md."""
+MEMORY_GOAL = 4.0
+"""A quarter of the plain module's memory (spec/speed.md), as a ratio."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """Medians of one comparison: seconds and peak memory in MB (whole process), ours before the plain module's."""
+def calls(size: tuple[int, int], scale: float) -> dict[str, Callable[[], Call]]:
+    """Prepare each module's halves, built when called for: "ours down", "plain down", "ours up", "plain up"."""
+    tensors = initial_aidn(AidnLayout(), 0)
+    network = load_aidn(State(tensors), "cpu", "benchmark")
+    small = lr_size(size, scale)
+    hr, lr = picture(*size), picture(*small)
 
-    seconds: tuple[float, float]
-    faster: float
-    memory: tuple[float, float]
-    idle: float
-    difference: float
+    def plain(net: str) -> PlainHalf:
+        return PlainHalf(tensors, net)
 
-    def print(self, name: str) -> None:
-        """Print under HEADER; share is ours of the plain peak, net the same above the idle process."""
-        (mine, theirs), (my_mb, their_mb) = self.seconds, self.memory
-        net = (my_mb - self.idle) / (their_mb - self.idle)
-        columns = f"{mine:8.2f} {theirs:8.2f} {self.faster:7.2f}x {my_mb:8.0f} {their_mb:8.0f} {my_mb / their_mb:6.2f}"
-        print(f"{name:24} {columns} {net:6.2f}  {self.difference:.0e}", flush=True)
-
-    def after(self, other: Row) -> Row:
-        """Join with the row of a call that runs before: seconds add up, the higher peak counts."""
-        mine, theirs = (a + b for a, b in zip(self.seconds, other.seconds, strict=True))
-        my_mb, their_mb = (max(pair) for pair in zip(self.memory, other.memory, strict=True))
-        worst = max(self.difference, other.difference)
-        return Row((mine, theirs), theirs / mine, (my_mb, their_mb), self.idle, worst)
+    return {
+        "ours down": lambda: lambda: network.down(hr, scale, small),
+        "plain down": lambda: lambda half=plain("down_net."): half(hr, 1 / scale, small),
+        "ours up": lambda: lambda: network.up(lr, scale, size),
+        "plain up": lambda: lambda half=plain("up_net."): half(lr, scale, size),
+    }
 
 
-def idle_mb() -> float:
-    """Measure the resident set of the process as it stands, in MB."""
-    gc.collect()
-    return measure(lambda: None)[2] or math.nan
-
-
-def compare(name: str, ours: Call, plain: Call, repeats: int, idle: float) -> Row:
-    """Alternate two calls and print medians. Raises SystemExit where their outputs differ by over TOLERANCE."""
-    seconds: list[tuple[float, float]] = []
-    memory: list[tuple[float, float]] = []
-    difference = 0.0
-    for index in range(repeats + 1):
-        (mine, my_seconds, my_mb), (other, their_seconds, their_mb) = measure(ours), measure(plain)
-        difference = max(difference, float((mine - other).abs().max() / other.abs().max()))
+def times(text: str, scale: float, rounds: int) -> None:
+    """Compare outputs and time. Raises SystemExit where outputs differ by over TOLERANCE."""
+    made = calls(sides(text), scale)
+    for half in ("down", "up"):
+        ours, plain = made[f"ours {half}"](), made[f"plain {half}"]()
+        expected = plain()
+        difference = float((ours() - expected).abs().max() / expected.abs().max())
+        case = f"aidn {scale:g} {half} {text}"
         if difference > TOLERANCE:
-            raise SystemExit(f"{name}: outputs differ by {difference:.1e} of the largest")
-        # The first pair warms up caches and the allocator.
-        if index:
-            seconds.append((my_seconds, their_seconds))
-            memory.append((my_mb or math.nan, their_mb or math.nan))
-    mine, theirs, my_peak, their_peak = (
-        statistics.median(c) for pairs in (seconds, memory) for c in zip(*pairs, strict=True)
-    )
-    faster = statistics.median(theirs / mine for mine, theirs in seconds)
-    row = Row((mine, theirs), faster, (my_peak, their_peak), idle, difference)
-    row.print(name)
-    return row
+            raise SystemExit(f"{case}: outputs differ by {difference:.1e} of the largest")
+        goal = GOALS.get((half, scale), 1.0)
+        note = f"difference {difference:.0e}"
+        record(case, *alternate(ours, plain, rounds), goal=goal, macs=count_macs(plain), note=note)
 
 
-def picture(side: int) -> torch.Tensor:
-    """Draw a smooth random image (1, 3, side, side) with a little noise."""
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(1, 3, side // 8, side // 8, generator=generator)
-    smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
-    return (smooth + 0.05 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1).mul(255).round().div(255)
+def peak(text: str, scale: float, who: str) -> tuple[float, float]:
+    """Measure one call: MB of the process idle, after a call on a small image, and at the peak."""
+    small = calls((64, 64), 2.0)
+    for name in ("ours down", "ours up"):
+        small[name]()()
+    call = calls(sides(text), scale)[who]()
+    idle, most = measure(lambda: None)[2], measure(call)[2]
+    if idle is None or most is None:
+        raise SystemExit("this machine does not tell the peak memory of a process")
+    return idle, most
 
 
-def arguments(description: str, scales: str) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=512, help="HR side in pixels")
-    parser.add_argument("--scales", default=scales)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    return given
+def memory(text: str, scale: float, threads: int) -> None:
+    """Compare peaks, each in a process of its own; a round trip's is that of the larger half."""
+    found = {}
+    for who in ("ours down", "plain down", "ours up", "plain up"):
+        asked = ["--sizes", text, "--scales", str(scale), "--threads", str(threads), "--only", who]
+        done = subprocess.run([sys.executable, __file__, *asked], check=True, capture_output=True, text=True)
+        found[who] = json.loads(done.stdout)
+    for half in ("down", "up", "both"):
+        parts = ("down", "up") if half == "both" else (half,)
+        # The half with the higher peak, each beside its own idle process.
+        (my_idle, mine), (their_idle, theirs) = (
+            max((found[f"{whose} {part}"] for part in parts), key=lambda pair: pair[1]) for whose in ("ours", "plain")
+        )
+        net = (theirs - their_idle) / max(mine - my_idle, 1.0)
+        goal, case = (MEMORY_GOAL if half == "both" else 1.0), f"aidn {scale:g} {half} {text} peak"
+        record(case, mine, theirs, theirs / mine, "MB", goal, note=f"share {mine / theirs:.2f}, net {1 / net:.2f}")
 
 
 @torch.inference_mode()
 def main() -> None:
-    given = arguments(__doc__ or "", "2,3.3")
-    tensors = initial_aidn(AidnLayout(), 0)
-    network = load_aidn(State(tensors), "cpu", "benchmark")
-    plain_down, plain_up = PlainHalf(tensors, "down_net."), PlainHalf(tensors, "up_net.")
-    size = (given.size, given.size)
-    hr = picture(given.size)
-    idle = idle_mb()
-    print(f"{'AIDN':24} {HEADER}   (idle {idle:.0f} MB)")
-    for scale in map(float, given.scales.split(",")):
-        small = lr_size(size, scale)
-        label = f"{given.size}² s={scale:g}"
-        lr = network.down(hr, scale, small).clamp(0, 1).mul(255).round().div(255)
-        calls: dict[str, tuple[Call, Call]] = {
-            "down": (partial(network.down, hr, scale, small), partial(plain_down, hr, 1 / scale, small)),
-            "up": (partial(network.up, lr, scale, size), partial(plain_up, lr, scale, size)),
-        }
-        down, up = (compare(f"{label} {half}", *pair, given.repeats, idle) for half, pair in calls.items())
-        up.after(down).print(f"{label} both")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="512", help="of the HR: 512 or 1024x768")
+    parser.add_argument("--scales", default="2,3.3")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", default="", help="times, memory, or (for one size and scale) ours down, plain up, …")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cases = [(size, float(scale)) for size in given.sizes.split(",") for scale in given.scales.split(",")]
+    if " " in given.only:
+        print(json.dumps(peak(*cases[0], given.only)))
+        return
+    print(HEADER)
+    for size, scale in cases:
+        if given.only != "memory":
+            times(size, scale, given.rounds)
+        if given.only != "times":
+            memory(size, scale, given.threads)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Time and peak memory of CAR+EDSR, paired against plain modules written from the spec.
 
-Run `python benchmarks/car.py [--size 512] [--scales 2,4] [--repeats 3] [--threads 2]`. As in aidn.py: same weights,
-same image, one process, alternating, medians of the ratios within a pair. The plain sampler walks over the taps
-and gathers each of the four neighbours; the plain networks keep whole NCHW feature maps.
+    python benchmarks/car.py [--sizes 512] [--scales 2,4] [--rounds 3] [--threads 2]
+
+Same weights, same image, one process, alternating, medians of the ratios within a pair. The plain sampler
+walks over the taps and gathers each of the four neighbours; the plain networks keep whole NCHW feature maps.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from functools import partial
 
 import torch
-from aidn import HEADER, arguments, compare, idle_mb, picture
+from paired import HEADER, compare, picture, sides
 from rescale_bench_plugins.car_edsr.kernels import KernelLayout, Resampling, initial_kernels
 from rescale_bench_plugins.car_edsr.rescaler import CarRescaler, build_car
 from rescale_bench_plugins.car_edsr.sampler import resample
@@ -86,29 +88,38 @@ def plain_edsr(t: Tensors, lr: torch.Tensor, scale: int) -> torch.Tensor:
     return conv(t, "add_mean", conv(t, "tail.1", x))
 
 
+def parts(scale: int, hr: torch.Tensor) -> dict[str, tuple[object, object]]:
+    """List what is compared: plain, ours."""
+    kgn, usn = initial_kernels(KernelLayout(scale), 0), initial_edsr(EdsrLayout(32, 256, scale), 0)
+    rescaler = build_car({f"kgn-x{scale}": State(kgn), f"usn-x{scale}": State(usn)}, "cpu")
+    if not isinstance(rescaler, CarRescaler):
+        raise SystemExit(f"no CAR for scale {scale}")
+    by = plain_kernels(kgn, hr, scale)
+    lr = plain_sampler(hr, by, scale).clamp(0, 1).mul(255).round().div(255)
+    return {
+        "down": (
+            lambda: plain_sampler(hr, plain_kernels(kgn, hr, scale), scale),
+            partial(rescaler.downscale, hr, scale),
+        ),
+        "sampler": (partial(plain_sampler, hr, by, scale), partial(resample, hr, by, scale)),
+        "up": (partial(plain_edsr, usn, lr, scale), partial(rescaler.upscale, lr, scale, hr.shape[2:])),
+    }
+
+
 @torch.inference_mode()
 def main() -> None:
-    given = arguments(__doc__ or "", "2,4")
-    hr = picture(given.size)
-    for scale in map(int, given.scales.split(",")):
-        kgn, usn = initial_kernels(KernelLayout(scale), 0), initial_edsr(EdsrLayout(32, 256, scale), 0)
-        rescaler = build_car({f"kgn-x{scale}": State(kgn), f"usn-x{scale}": State(usn)}, "cpu")
-        if not isinstance(rescaler, CarRescaler):
-            raise SystemExit(f"no CAR for scale {scale}")
-        by = plain_kernels(kgn, hr, scale)
-        lr = plain_sampler(hr, by, scale).clamp(0, 1).mul(255).round().div(255)
-        calls = {
-            "down": (
-                partial(rescaler.downscale, hr, scale),
-                lambda kgn=kgn, scale=scale: plain_sampler(hr, plain_kernels(kgn, hr, scale), scale),
-            ),
-            "sampler": (partial(resample, hr, by, scale), partial(plain_sampler, hr, by, scale)),
-            "up": (partial(rescaler.upscale, lr, scale, hr.shape[2:]), partial(plain_edsr, usn, lr, scale)),
-        }
-        idle = idle_mb()
-        print(f"{'CAR+EDSR':24} {HEADER}   (idle {idle:.0f} MB)")
-        for part, pair in calls.items():
-            compare(f"{given.size}² x{scale} {part}", *pair, given.repeats, idle)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="512", help="of the HR, multiples of 8: 512 or 1024x768")
+    parser.add_argument("--scales", default="2,4")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(HEADER)
+    for size in given.sizes.split(","):
+        for scale in map(int, given.scales.split(",")):
+            for part, (plain, ours) in parts(scale, picture(*sides(size))).items():
+                compare(f"car x{scale} {part} {size}", plain, ours, given.rounds, 1.0, 2e-5)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from paired import record
 from PIL import Image
 
 from rescale_bench.resize import imresize
@@ -41,19 +42,15 @@ def paired(ours: Callable[[], object], *rivals: Callable[[], object]) -> tuple[f
 def main() -> None:
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     print(f"{torch.get_num_threads()} thread(s)")
-    print(
-        f"{'size':>10} {'factor':>6}  {'ours ms':>8} {'Pillow/ours':>12} {'torch/ours':>11}  lanczos3: ms, Pillow/ours"
-    )
     for height, width in SIZES:
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         picture, image = Image.fromarray(pixels), torch.from_numpy(pixels).permute(2, 0, 1).float().contiguous()
         for factor in FACTORS:
             size = math.ceil(height * factor), math.ceil(width * factor)
-            row = _row(picture, image, size)
-            print(f"{f'{width}×{height}':>10} {factor:6.3f}  {row}", flush=True)
+            _row(f"{width}×{height} ×{factor:.3g}", picture, image, size)
 
 
-def _row(picture: Image.Image, image: torch.Tensor, size: tuple[int, int]) -> str:
+def _row(case: str, picture: Image.Image, image: torch.Tensor, size: tuple[int, int]) -> None:
     interpolate = torch.nn.functional.interpolate
     bicubic, (pillow, torchs) = paired(
         lambda: imresize(image, size=size),
@@ -64,7 +61,12 @@ def _row(picture: Image.Image, image: torch.Tensor, size: tuple[int, int]) -> st
         lambda: imresize(image, size=size, kernel="lanczos3"),
         lambda: picture.resize(size[::-1], Image.Resampling.LANCZOS),
     )
-    return f"{bicubic:8.2f} {pillow:12.2f} {torchs:11.2f}  {lanczos:8.2f} {pillow3:6.2f}"
+    for rival, ours, ratio in (
+        ("Pillow", bicubic, pillow),
+        ("torch", bicubic, torchs),
+        ("Pillow lanczos", lanczos, pillow3),
+    ):
+        record(f"resize {case}", ours, ours * ratio, ratio, "ms", 1.0, note=f"against {rival}")
 
 
 if __name__ == "__main__":

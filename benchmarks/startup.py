@@ -5,7 +5,11 @@ import subprocess
 import sys
 import time
 
+from paired import record
+
 ROUNDS = 7
+GOAL = 0.5
+"""Seconds."""
 COMMANDS = (["--help"], ["list"], ["info", "irn"], ["info", "rgb8"])
 
 
@@ -22,7 +26,8 @@ def main() -> None:
         # Alternating with a bare interpreter, so that a busy machine shows in both.
         pairs = [(seconds(command), seconds(bare)) for _ in range(ROUNDS)]
         ours, python = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"rescale-bench {' '.join(arguments):<12} {ours:.3f} s   (bare interpreter {python:.3f} s)")
+        note = f"goal {GOAL} s; a bare interpreter takes {python:.3f} s"
+        record(f"startup {' '.join(arguments)}", ours, GOAL, GOAL / ours, "s", 1.0, note=note)
 
 
 if __name__ == "__main__":
