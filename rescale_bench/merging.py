@@ -173,7 +173,7 @@ def _write(
         _keep_description(source, folder / "sources" / source.name)
         if (source.folder / "outputs").is_dir():
             # Copies, not links: a later run may write them anew, and the sources are not to be touched.
-            shutil.copytree(source.folder / "outputs", folder / "outputs", dirs_exist_ok=True)
+            shutil.copytree(source.folder / "outputs", folder / "outputs", ignore=_links, dirs_exist_ok=True)
 
 
 def _keep_description(source: RunFolder, folder: Path) -> None:
@@ -182,4 +182,9 @@ def _keep_description(source: RunFolder, folder: Path) -> None:
         if (source.folder / name).is_file():
             shutil.copyfile(source.folder / name, folder / name)
     if (source.folder / "sources").is_dir():
-        shutil.copytree(source.folder / "sources", folder / "sources")
+        shutil.copytree(source.folder / "sources", folder / "sources", ignore=_links)
+
+
+def _links(folder: str, names: Sequence[str]) -> set[str]:
+    """Name the links of a folder: a run from elsewhere must not bring files of this machine into the merged one."""
+    return {name for name in names if Path(folder, name).is_symlink()}

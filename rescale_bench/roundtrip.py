@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import color, levels, profiling
+from rescale_bench import profiling
 from rescale_bench.codecs import encode_decode
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.interfaces import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Halves:
-    """A method built twice: down shrinks, up enlarges; they share nothing."""
+    """A method built twice: down shrinks, up enlarges; they share nothing.
+
+    dtype: "float32", or "bf16" for convolutions and matrix products in bfloat16 (torch.autocast).
+    """
 
     method: Method
     down: Rescaler
     up: Rescaler
     device: str = "cpu"
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ def prepare_hr(pixels: np.ndarray, grey: bool, protocol: Protocol, scale: Decima
     Returns uint8 (3, H, W), or (1, H, W) where the protocol works on Y. Raises MethodError when nothing is left.
     """
     import torch
+
+    from rescale_bench import color
 
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     for multiple in (crop, crop_multiple(protocol, scale)):
@@ -69,6 +76,8 @@ def reference_lr(hr: torch.Tensor, protocol: Protocol, scale: Decimal, lr_float:
     lr_float: keep it in float; by default as the protocol scores LR.
     """
     import torch
+
+    from rescale_bench import levels
 
     size = reference_size((hr.shape[-2], hr.shape[-1]), scale)
     small = levels.resize_levels(hr.to(torch.float64) / 255, scale=1 / float(scale), size=size).clamp_(0, 1)
@@ -91,6 +100,8 @@ def round_trip(
     hr: from prepare_hr. reference: from reference_lr. seed: what random draws of the halves start from.
     Raises MethodError when a half breaks its contract, CodecError when the file format does.
     """
+    from rescale_bench import levels
+
     method = halves.method
     if scale not in method.scales:
         raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
@@ -148,12 +159,21 @@ def _half(halves: Halves, name: str, call: Callable[[], Any], seed: int) -> _Run
 
     torch.manual_seed(seed)
     try:
-        return _Run(*profiling.measure(call, halves.device))
+        with _precision(halves):
+            return _Run(*profiling.measure(call, halves.device))
     except RescaleBenchError:
         raise
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""
         raise MethodError(f"{halves.method.name}: {name} raised {type(error).__name__}: {text}") from error
+
+
+def _precision(halves: Halves) -> AbstractContextManager[Any]:
+    if halves.dtype == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(halves.device.partition(":")[0], dtype=torch.bfloat16)
 
 
 def _to_input(hr: torch.Tensor, device: str) -> torch.Tensor:
@@ -190,6 +210,8 @@ def _through_file(
     """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass."""
     import torch
 
+    from rescale_bench import levels
+
     if protocol.lr_rounding == "none" or method.ceiling:
         return None, None, lr[None].to(torch.float32)
     sent = levels.to_levels(lr, "round")
@@ -207,6 +229,8 @@ def _received(decoded: np.ndarray) -> torch.Tensor:
 
 
 def _scored_lr(lr: torch.Tensor, received: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    from rescale_bench import levels
+
     if protocol.lr_scores == "float":
         plane = lr[:1] if protocol.plane == "y" else lr
         return levels.to_levels(plane, "none")

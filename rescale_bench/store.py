@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rescale_bench.errors import StoreError
+from rescale_bench.journal import checked, sealed, unsealed
+from rescale_bench.limits import refuse_large_table
+from rescale_bench.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +23,11 @@ IDENTITY = (
     "cell", "method", "options", "weights", "weights_sha256", "dataset", "image", "image_sha256", "scale", "codec",
     "protocol", "protocol_version", "seed", "tile", "dtype", "native", "ceiling",
 )  # fmt: skip
-MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width")
+MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width", "tiled")
 METRIC = ("direction", "unit", "decimals", "pool", "repeatable")
 COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *METRIC, "value", "status", "error", *MEASURED)
+JOURNAL_BYTES = "journal_bytes"
+"""Attribute of a table: the size of the journal that it was made from."""
 TEXTS = ("scale", "image", "method", "options", "error", "weights", "weights_sha256", "image_sha256", "codec", "tile")
 ORDER = ("protocol", "dataset", "image", "scale_number", "codec", "method", "options", "weights", "seed", "metric")
 
@@ -79,7 +84,7 @@ class Store:
         """Write several finished cells at once, with one wait for the disk. Raises StoreError (disk full, …)."""
         try:
             for line in lines:
-                self._journal.write(json.dumps(_plain(line), allow_nan=False, separators=(",", ":")) + "\n")
+                self._journal.write(sealed(_plain(line)) + "\n")
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
@@ -88,7 +93,7 @@ class Store:
                 "what was measured before is kept: make room and run once more"
             ) from None
         for line in lines:
-            settle(self.cells, _revived(line))
+            settle(self.cells, checked(line))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write run.json or env.json atomically. Raises StoreError."""
@@ -105,8 +110,23 @@ class Store:
         # Read back: an interrupt may have come between a line on the disk and its entry in memory.
         self.cells = read_journal(self.folder / "journal.jsonl")
         table = tidy(self.cells, self.read_json("run.json").get("metrics", {}))
+        table.attrs[JOURNAL_BYTES] = self._journal_bytes()
         self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
         return self.folder / "results.parquet"
+
+    def table_is_current(self) -> bool:
+        """Tell whether results.parquet was made from the journal as it is, by its size: clocks may go back."""
+        from pyarrow import parquet
+
+        try:
+            about = parquet.read_schema(self.folder / "results.parquet").metadata or {}
+            attributes = json.loads(about.get(b"PANDAS_ATTRS", b"{}"))
+            return bool(attributes.get(JOURNAL_BYTES) == self._journal_bytes())
+        except (OSError, ValueError):  # no table, or a damaged one (ArrowInvalid is a ValueError)
+            return False
+
+    def _journal_bytes(self) -> int:
+        return (self.folder / "journal.jsonl").stat().st_size
 
     def _replace(self, name: str, write: Any) -> None:
         temporary = self.folder / f".{name}.tmp"
@@ -141,9 +161,14 @@ def _lock(path: Path) -> TextIO:
         holder = handle.read().strip() or "unknown"
         handle.close()
         raise StoreError(f"another run (process {holder}) writes to {path.parent}; wait or choose another -o") from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
+    try:
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+    except OSError:  # a full disk; closing tries to write once more
+        with contextlib.suppress(OSError):
+            handle.close()
+        raise
     return handle
 
 
@@ -166,15 +191,17 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     cells: dict[str, dict[str, Any]] = {}
     for number, text in enumerate(_complete_lines(path), start=1):
         try:
-            line = json.loads(text)
-            schema, _ = line["schema"], line["cell"]
-        except (ValueError, KeyError, TypeError):
+            line = unsealed(text)
+            schema = line["schema"]
+            # Another schema is refused before its fields are looked at.
+            read = checked(line) if schema == SCHEMA else line
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise StoreError(
                 f"{path}, line {number} is damaged; delete it (its cell is measured again) and run once more"
             ) from None
         if schema != SCHEMA:
             raise StoreError(f"{path} has schema {schema}, this version reads {SCHEMA}; use another -o")
-        settle(cells, _revived(line))
+        settle(cells, read)
     return cells
 
 
@@ -208,7 +235,9 @@ def read_table(folder: Path) -> pd.DataFrame:
             journal = folder / "journal.jsonl"
             if not journal.exists():
                 raise StoreError(f"{folder} holds no run (no journal.jsonl in it)")
-            return tidy(read_journal(journal), read_json(folder / "run.json").get("metrics", {}))
+            return _readable(tidy(read_journal(journal), read_json(folder / "run.json").get("metrics", {})))
+        if folder.suffix != ".csv":
+            refuse_large_table(folder)
         if folder.suffix == ".csv" or folder.name.endswith(".csv.gz"):
             text = dict.fromkeys((*TEXTS, "value"), str)
             table = pd.read_csv(folder, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
@@ -222,10 +251,21 @@ def read_table(folder: Path) -> pd.DataFrame:
     except StoreError:
         raise
     except Exception as error:  # pyarrow and pandas raise many kinds
-        raise StoreError(f"cannot read {folder} as a run: {str(error).splitlines()[0]}") from None
+        raise StoreError(
+            f"cannot read {folder} as a run: {str(error) or type(error).__name__}".splitlines()[0]
+        ) from None
     missing = {"method", "dataset", "image", "scale", "metric", "value", "status"} - set(table.columns)
     if missing:
         raise StoreError(f"{folder} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
+    return _readable(table)
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
+    for column in table.select_dtypes(include=["object", "string"]).columns:
+        odd = {one: printable(one) for one in table[column].unique() if isinstance(one, str) and not one.isprintable()}
+        if odd:
+            table[column] = table[column].replace(odd)
     return table
 
 
@@ -276,14 +316,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _revived(line: Mapping[str, Any]) -> dict[str, Any]:
-    values = {
-        name: {**entry, "value": None if entry.get("value") is None else float(entry["value"])}
-        for name, entry in line["values"].items()
-    }
-    return {**line, "values": values}
 
 
 def _reason(error: OSError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UsageError
+from rescale_bench.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def _newest() -> Path:
 
 def say(*text: Any) -> None:
     """Print a remark on stderr."""
-    print(*text, file=sys.stderr)
+    print(*(printable(str(part), keep="\n\t") for part in text), file=sys.stderr)
 
 
 def styled() -> bool:

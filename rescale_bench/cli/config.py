@@ -47,7 +47,8 @@ def _from_file(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except OSError as error:
         raise UsageError(f"--config: cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # Escapes beyond Unicode raise ValueError or OverflowError, thousands of brackets RecursionError.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UsageError(f"--config: {path} must hold 'key: value' lines such as 'methods: [bicubic, irn]'")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +32,12 @@ def add(verbs: Any) -> None:
         "--threads", type=int, metavar="N", help="torch threads of each process (default: cores / jobs)"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: cpu)")
+    parser.add_argument("--dtype", help="float32, or bf16 for bfloat16 inside networks (default: float32)")
+    parser.add_argument("--tile", metavar="N", help="auto: tiles where memory is short; N: LR pixels (default: off)")
+    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="kill and fail a cell that takes longer")
+    parser.add_argument("--memory-limit", metavar="SIZE", help="kill and fail a cell whose process holds more (4GB)")
+    parser.add_argument("--backend", help="loky: this machine; dask: the workers of --scheduler (default: loky)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, tcp://HOST:8786")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each data set")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws (default: 0)")
     parser.add_argument("--reference", metavar="METHOD", help="method that differences are taken to (default: bicubic)")
@@ -37,6 +45,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and stop")
     parser.add_argument("--json", action="store_true", help="print the tidy rows as JSON instead of a table")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no remarks")
+    parser.add_argument("-v", "--verbose", action="store_true", help="each step, and tracebacks of failed cells")
     add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
@@ -50,19 +59,29 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     plugins = registry(known)
     if known.dry_run:
         return _dry_run(request, plugins)
-    outcome = execute(request, plugins, command_line(given), quiet=known.quiet)
+    if known.verbose:
+        _log_to_stderr()
+    # A bar and log lines would write over each other.
+    outcome = execute(request, plugins, command_line(given), known.quiet or known.verbose, known.verbose)
     if not known.quiet:
         _remarks(outcome)
+    elif outcome.interrupted:
+        say(f"rescale-bench: {outcome.notes[-1]}")
     _print(outcome, request.reference, known.json)
     _print_failures(outcome)
     return outcome.exit_code
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    logging.getLogger("rescale_bench").setLevel(logging.DEBUG)
 
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
     from rescale_bench.store import read_table
     from rescale_bench.tables import leaderboard, render
 
-    table = read_table(outcome.folder)
+    table = read_table(outcome.folder / "results.parquet")
     table = table[table["cell"].isin(outcome.cells)]
     if table.empty:
         return

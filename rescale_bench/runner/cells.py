@@ -18,6 +18,7 @@ from rescale_bench.plugin_manager import Chosen, Registry
 from rescale_bench.runner.request import Request
 from rescale_bench.scales import parse_scales
 from rescale_bench.specs import Spec, parse_list
+from rescale_bench.tiling import why_whole
 
 NO_FILE = "none"
 
@@ -28,6 +29,7 @@ class Cell:
 
     cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
     ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
+    tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
     """
 
     cell: str
@@ -80,20 +82,31 @@ def plan(request: Request, registry: Registry) -> Plan:
     scales = parse_scales(request.scales)
     methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "--methods"))
     metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(request.metrics, "--metrics"))
+    _refuse_sets(metrics)
     codecs = _codecs(request, registry, protocol)
     cells: list[Cell] = []
     notes: list[str] = []
     datasets = [_images(name, request.limit, registry, notes) for name in _names(request.datasets)]
     _refuse_same_names(datasets, request.datasets)
     for method in methods:
+        _check_tile(method, request, notes)
         served = [scale for scale in scales if scale in method.record.scales]
         notes.extend(_not_served(method, scales, served))
         weights = {scale: choose_weights(method, scale, registry) for scale in served}
         own = codecs or [_own_codec(method, registry)]
-        cells.extend(_cells(method, datasets, weights, own, protocol, request.seed))
+        cells.extend(_cells(method, datasets, weights, own, protocol, request))
     if not cells:
         raise UsageError("nothing to run: " + "; ".join(notes))
     return Plan(tuple(cells), tuple(metrics), protocol, tuple(notes))
+
+
+def _refuse_sets(metrics: Sequence[Chosen]) -> None:
+    for metric in metrics:
+        if metric.record.judges == "set":
+            raise UsageError(
+                f"--metrics: {metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
+                f"`rescale-bench distribution --metrics {metric.record.name}`"
+            )
 
 
 def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
@@ -146,6 +159,15 @@ def _sha256(path: Path) -> str:
         return ""
 
 
+def _check_tile(method: Chosen, request: Request, notes: list[str]) -> None:
+    """Refuse tiles of a given size where they cannot equal the whole; say where auto will not tile."""
+    reason = why_whole(method.record) if request.tile != "off" else ""
+    if reason and request.fixed_tile:
+        raise UsageError(f"--tile {request.tile}: {reason}, so its tiles differ from the whole; use --tile auto or off")
+    if reason:
+        notes.append(f"--tile auto: {reason}; it runs on whole images only")
+
+
 def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> list[str]:
     missing = [str(scale) for scale in scales if scale not in served]
     if not missing:
@@ -161,13 +183,13 @@ def _cells(
     weights: Mapping[Decimal, ChosenWeights],
     codecs: Sequence[Chosen | None],
     protocol: Protocol,
-    seed: int,
+    request: Request,
 ) -> Iterable[Cell]:
     for images in datasets:
         for file, sha256 in images.files:
             for scale, chosen in weights.items():
                 for codec in codecs:
-                    yield _cell(method, images, (file, sha256), (scale, chosen), codec, protocol, seed)
+                    yield _cell(method, images, (file, sha256), (scale, chosen), codec, protocol, request)
 
 
 def _cell(
@@ -177,7 +199,7 @@ def _cell(
     at: tuple[Decimal, ChosenWeights],
     codec: Chosen | None,
     protocol: Protocol,
-    seed: int,
+    request: Request,
 ) -> Cell:
     (file, sha256), (scale, weights) = image, at
     _, _, options = method.label.partition(":")
@@ -193,9 +215,9 @@ def _cell(
         "codec": codec.label if codec else NO_FILE,
         "protocol": protocol.name,
         "protocol_version": protocol.version,
-        "seed": seed,
-        "tile": "",
-        "dtype": "float32",
+        "seed": request.seed,
+        "tile": request.fixed_tile,
+        "dtype": request.dtype,
     }
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
     key = cell_key({**fields, "versions": versions})

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rescale_bench import environment
-from rescale_bench.errors import RescaleBenchError, UnavailableError
+from rescale_bench.downloads import file_sha256
 from rescale_bench.plugin_manager import Registry
+from rescale_bench.runner.backends import lines
 from rescale_bench.runner.cells import Cell, Plan, missing_values, plan, preflight
+from rescale_bench.runner.device import usable_device
 from rescale_bench.runner.keep import kept
 from rescale_bench.runner.progress import tracked
-from rescale_bench.runner.request import Request
-from rescale_bench.runner.worker import Setup, run_cell
+from rescale_bench.runner.request import Request, cores
+from rescale_bench.runner.schedule import in_order
+from rescale_bench.runner.worker import Setup
 from rescale_bench.store import SCHEMA, Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,25 +79,32 @@ def _label(cell: Cell) -> str:
     return f"{name} [{cell.weights}]" if cell.weights else name
 
 
-def execute(request: Request, registry: Registry, command: Sequence[str], quiet: bool = False) -> Outcome:
-    """Run what is missing of a request.
+def execute(
+    request: Request, registry: Registry, command: Sequence[str], quiet: bool = False, verbose: bool = False
+) -> Outcome:
+    """Run what is missing of a request. verbose: write steps and tracebacks of failed cells to stderr.
 
     Raises UsageError, UnavailableError and StoreError before or between cells; finished cells are always kept.
     """
     grid = plan(request, registry)
     preflight(grid, registry)
-    device = _device(request.device)
+    # Which devices there are is for the workers to know.
+    device = request.device if request.backend == "dask" else usable_device(request.device)
     with Store(request.folder) as store:
+        known = store.read_json("run.json").get("metrics")
         _describe(store, request, grid, command)
         outputs = store.folder / "outputs" if request.keep else None
-        pending = [cell for cell in grid.cells if _wanted(cell, store, grid, outputs)]
-        labels = tuple(metric.label for metric in grid.metrics)
-        setup = Setup(request.plugins, labels, device, request.threads_each, str(outputs or ""))
-        done, interrupted, trouble = _measure(store, setup, pending, request.jobs, quiet)
-        store.write_table()
-        lines = [store.cells[cell.cell] for cell in grid.cells if cell.cell in store.cells]
-        failures = tuple(line for line in lines if line["status"] == "failed")
-        notes = (*store.notes, *grid.notes, *trouble)
+        pending = in_order(cell for cell in grid.cells if _wanted(cell, store, grid, outputs))
+        setup = _setup(request, registry, grid, device, outputs, verbose)
+        if pending:
+            store.write_json("env.json", _environment(store, request, setup))
+        log.debug("%d cells, %d to measure, %d torch threads each", len(grid.cells), len(pending), setup.threads)
+        done, interrupted, trouble = _measure(store, lines(request, setup, pending), len(pending), quiet)
+        if pending or not _table_holds(store, known):
+            store.write_table()
+        found = [store.cells[cell.cell] for cell in grid.cells if cell.cell in store.cells]
+        failures = tuple(line for line in found if line["status"] == "failed")
+        notes = (*store.notes, *grid.notes, *_crowding(request), *trouble)
     keys = tuple(cell.cell for cell in grid.cells)
     cached = len(grid.cells) - len(pending)
     return Outcome(request.folder, keys, done, cached, failures, notes, interrupted)
@@ -104,55 +117,48 @@ def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Path | None) -> bool:
     return outputs is not None and not kept(outputs, cell.cell)
 
 
-def _measure(
-    store: Store, setup: Setup, pending: Sequence[Cell], jobs: int, quiet: bool
-) -> tuple[int, bool, list[str]]:
+def _setup(request: Request, registry: Registry, grid: Plan, device: str, outputs: Path | None, verbose: bool) -> Setup:
+    return Setup(
+        plugins=registry.files,
+        metrics=tuple(metric.label for metric in grid.metrics),
+        device=device,
+        threads=request.threads_each,
+        keep=str(outputs or ""),
+        versions=tuple(metric.record.version for metric in grid.metrics),
+        auto_tile=request.tile == "auto",
+        share=request.jobs,
+        timeout=request.timeout,
+        memory_limit=request.memory_bytes,
+        traces=verbose,
+    )
+
+
+def _table_holds(store: Store, metrics: object) -> bool:
+    """Tell whether results.parquet already says all that the journal does: a finished run is left in peace."""
+    return store.table_is_current() and metrics == store.read_json("run.json").get("metrics")
+
+
+def _crowding(request: Request) -> list[str]:
+    there = cores()
+    if request.backend == "dask" or request.jobs * request.threads_each <= there:
+        return []
+    return [f"-j {request.jobs} with {request.threads_each} threads each is more than the {there} cores there are"]
+
+
+def _measure(store: Store, measured: Iterator[dict[str, Any]], total: int, quiet: bool) -> tuple[int, bool, list[str]]:
     done = 0
     try:
-        for line in tracked(_lines(setup, pending, jobs), len(pending), quiet):
+        for line in tracked(measured, total, quiet):
+            trace = line.pop("trace", "")
             store.append(line)
             done += 1
+            log.debug("%s x%s %s: %s in %.3f s", line["method"], line["scale"], line["image"], line["status"],
+                      line["seconds"])  # fmt: skip
+            if trace:
+                log.debug("%s\n%s", line["error"], trace.rstrip())
     except KeyboardInterrupt:
         return done, True, [f"interrupted: {done} cells kept; the same command goes on from here"]
     return done, False, []
-
-
-def _lines(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterable[dict[str, Any]]:
-    if jobs == 1 or len(cells) < 2:
-        return (run_cell(setup, cell) for cell in cells)
-    return _parallel(setup, cells, jobs)
-
-
-def _parallel(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    # One cell a task: what is in flight when a run is killed is one cell a worker.
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    try:
-        yield from parallel(delayed(run_cell)(setup, cell) for cell in cells)
-    except TerminatedWorkerError:
-        raise RescaleBenchError(
-            "a worker process was killed, perhaps for want of memory; what was measured is kept: "
-            "run the same command again with fewer -j"
-        ) from None
-
-
-def _device(name: str) -> str:
-    if name == "cpu":
-        return name
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        usable = device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
-    except RuntimeError:
-        usable = False
-    if not usable:
-        raise UnavailableError(f"--device: {name} is not to be had here; use cpu or auto")
-    return name
 
 
 def _describe(store: Store, request: Request, grid: Plan, command: Sequence[str]) -> None:
@@ -177,4 +183,14 @@ def _describe(store: Store, request: Request, grid: Plan, command: Sequence[str]
         "metrics": {**old.get("metrics", {}), **about},
     }
     store.write_json("run.json", content)
-    store.write_json("env.json", environment.describe())
+
+
+def _environment(store: Store, request: Request, setup: Setup) -> dict[str, Any]:
+    """Describe where the cells that follow are measured; what env.json said of earlier ones stays in it."""
+    import torch  # noqa: F401  # its switches are read where it is loaded, and whoever measures loads it
+
+    found = environment.describe()
+    found["threads"] |= {"torch": setup.threads}  # of each process, set when it begins
+    found["workers"] = {"backend": request.backend, "processes": request.jobs, "device": setup.device}
+    found["plugin_files"] = {path: file_sha256(Path(path)) for path in setup.plugins}
+    return environment.with_earlier(found, store.read_json("env.json"))

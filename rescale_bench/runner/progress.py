@@ -30,7 +30,13 @@ def _bar(lines: Iterable[dict[str, Any]], total: int) -> Iterator[dict[str, Any]
         def render(self, task: Any) -> Text:
             return Text(f"{task.finished_speed or task.speed or 0:.1f} cells/s")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=total)
         for line in lines:

@@ -10,8 +10,11 @@ from typing import Any
 
 from rescale_bench.errors import UsageError
 from rescale_bench.metrics import DEFAULT_METRICS
+from rescale_bench.runner.memory import parse_bytes
 
 DEFAULT_METHODS = "nearest,bilinear,bicubic,lanczos3"
+DTYPES = ("float32", "bf16")
+BACKENDS = ("loky", "dask")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class Request:
     jobs: processes. threads: torch threads per process (0: cores / jobs). device: cpu, cuda, cuda:1, or auto.
     reference: method that tables compare with. keep: store LR files and restored images.
     plugins: single-file plugins. seed: of the whole run.
+    tile: "off", "auto" (tiles where the memory does not suffice), or LR pixels of a tile's side (part of the key).
+    dtype: "float32", or "bf16" for convolutions and matrix products in bfloat16 (part of the key).
+    timeout: seconds a cell may take (0: any). memory_limit: of one process, as "4GB" ("": none).
+    backend: "loky" for processes of this machine, "dask" for the workers of the scheduler ("tcp://HOST:8786").
     """
 
     methods: str = DEFAULT_METHODS
@@ -40,14 +47,29 @@ class Request:
     reference: str = "bicubic"
     keep: bool = False
     plugins: tuple[str, ...] = ()
+    tile: str = "off"
+    dtype: str = "float32"
+    timeout: int = 0
+    memory_limit: str = ""
+    backend: str = "loky"
+    scheduler: str = ""
 
     def __post_init__(self) -> None:
         """Check the numbers. Raises UsageError naming the flag."""
-        for flag, value, low in (("limit", self.limit, 0), ("jobs", self.jobs, 1), ("threads", self.threads, 0)):
-            if value < low:
-                raise UsageError(f"--{flag}: {value} is below {low}")
-        if self.seed < 0:
-            raise UsageError(f"--seed: {self.seed} is below 0")
+        lowest = {"limit": 0, "jobs": 1, "threads": 0, "seed": 0, "timeout": 0}
+        for flag, low in lowest.items():
+            if getattr(self, flag) < low:
+                raise UsageError(f"--{flag}: {getattr(self, flag)} is below {low}")
+        for flag, choices in (("dtype", DTYPES), ("backend", BACKENDS)):
+            if getattr(self, flag) not in choices:
+                raise UsageError(f"--{flag}: '{getattr(self, flag)}' is none of {', '.join(choices)}")
+        if self.tile not in ("off", "auto") and not (self.tile.isascii() and self.tile.isdigit() and int(self.tile)):
+            raise UsageError(f"--tile: '{self.tile}' is none of off, auto, or a side in LR pixels (64)")
+        parse_bytes(self.memory_limit, "--memory-limit")
+        if (self.backend == "dask") != bool(self.scheduler):
+            raise UsageError("--backend dask and --scheduler tcp://HOST:PORT belong together; give both or neither")
+        if self.backend == "dask" and self.keep:
+            raise UsageError("--keep: --backend dask leaves no images on this machine; run without --keep")
 
     @property
     def folder(self) -> Path:
@@ -56,15 +78,29 @@ class Request:
 
     @property
     def threads_each(self) -> int:
-        """Torch threads of one process; all processes together never exceed the cores."""
-        return self.threads or max(1, _cores() // self.jobs)
+        """Torch threads of one process; all processes together never exceed the cores, unless jobs alone do.
+
+        A Dask worker counts as one core: give it more with --threads where it has more to itself.
+        """
+        return self.threads or (1 if self.backend == "dask" else max(1, cores() // self.jobs))
+
+    @property
+    def fixed_tile(self) -> str:
+        """What the key of a cell says of tiles: "" but for a given side; auto gives the numbers of the whole."""
+        return str(int(self.tile)) if self.tile.isdigit() else ""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory limit in bytes, 0 for none."""
+        return parse_bytes(self.memory_limit, "--memory-limit")
 
     def asked(self) -> dict[str, Any]:
         """Lay the request out for run.json."""
         return {**dataclasses.asdict(self), "output": str(self.folder), "plugins": list(self.plugins)}
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Count the cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

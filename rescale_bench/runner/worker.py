@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +21,10 @@ from rescale_bench.plugin_manager import Chosen, Registry, load_registry
 from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
 from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runner.keep import keep_outputs
+from rescale_bench.runner.memory import free_bytes
 from rescale_bench.specs import parse_spec
 from rescale_bench.store import SCHEMA
+from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, why_whole
 
 IMAGE_BYTES = 256 * 2**20
 KEPT_METHODS = 2
@@ -29,13 +32,27 @@ KEPT_METHODS = 2
 
 @dataclass(frozen=True)
 class Setup:
-    """What all cells of a run share; metrics are labels, keep is a folder for outputs or ""."""
+    """What all cells of a run share.
+
+    metrics: labels; versions: of their implementations. keep: a folder for outputs or "".
+    auto_tile: run in tiles what does not fit into the memory; share: processes that share this machine's.
+    timeout: seconds a cell may take, memory_limit: bytes a process may hold; 0 for any (see guard).
+    traces: put the traceback of a failure into the line, under "trace".
+    guarded: run cells in a process that they alone can lose (see guard); limits do so too.
+    """
 
     plugins: tuple[str, ...]
     metrics: tuple[str, ...]
     device: str
     threads: int
     keep: str = ""
+    versions: tuple[str, ...] = ()
+    auto_tile: bool = False
+    share: int = 1
+    timeout: int = 0
+    memory_limit: int = 0
+    traces: bool = False
+    guarded: bool = False
 
 
 class Recent:
@@ -73,30 +90,32 @@ class Worker:
         self.images = Recent(IMAGE_BYTES)
         self.prepared = Recent(IMAGE_BYTES)
         self.halves = Recent(KEPT_METHODS)
+        self.memory: dict[Hashable, float] = {}
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Measure one cell and return its journal line; nothing short of a kill escapes as an exception."""
         started = time.perf_counter()
+        traces: list[str] = []
         try:
-            line = self._measure(cell)
-        except RescaleBenchError as error:
-            line = self._failed(str(error))
-        except MemoryError:
-            line = self._failed("out of memory")
-        except Exception as error:
-            text = str(error).splitlines()[0] if str(error) else ""
-            line = self._failed(f"{type(error).__name__}: {text}")
+            line = self._measure(cell, traces)
+        except (Exception, SystemExit) as error:  # a plugin that leaves must not take the run with it
+            line = self._failed(describe(error))
+            traces.append(traceback.format_exc())
+        if self.setup.traces and traces:
+            line["trace"] = "\n".join(traces)
         return {"schema": SCHEMA, **cell.identity(), **line, "seconds": time.perf_counter() - started}
 
-    def _measure(self, cell: Cell) -> dict[str, Any]:
+    def _measure(self, cell: Cell, traces: list[str]) -> dict[str, Any]:
         protocol = self.registry.choose_protocol(cell.protocol)
         method = self.registry.method(cell.method)
         hr, reference = self._prepared(cell, protocol)
-        halves = self.halves.get(
-            (cell.method, cell.options, cell.files), lambda: self._build(cell, method), lambda _: 1
-        )
+        halves = self.halves.get(build_key(cell), lambda: self._build(cell, method), lambda _: 1)
+        core = self._tile(cell, halves, hr)
+        if core:
+            down, up = (Tiled(half, halves.method.margin or 0, core) for half in (halves.down, halves.up))
+            halves = replace(halves, down=down, up=up)
         sample = round_trip(
-            halves,
+            replace(halves, dtype=cell.dtype),
             hr,
             Decimal(cell.scale),
             protocol,
@@ -105,7 +124,7 @@ class Worker:
             reference,
             macs=any("macs" in metric.record.needs for metric in self.metrics),
         )
-        values = {metric.label: _value(metric, sample, method) for metric in self.metrics}
+        values = {metric.label: _value(metric, sample, method, traces) for metric in self.metrics}
         if self.setup.keep:
             keep_outputs(Path(self.setup.keep), cell.cell, sample)
         return {
@@ -113,6 +132,7 @@ class Worker:
             "error": "; ".join(entry["error"] for entry in values.values() if entry["status"] == "failed"),
             "peak_mb": max(filter(None, (sample.costs.peak_mb_down, sample.costs.peak_mb_up)), default=None),
             **_sizes(sample),
+            "tiled": core if core < max(sample.lr.shape[-2:]) else 0,
             "values": values,
         }
 
@@ -120,15 +140,34 @@ class Worker:
         """Decode an image and make its reference LR once for all methods."""
         scale = Decimal(cell.scale)
 
-        def make() -> Any:
-            image: Loaded = self.images.get(cell.path, lambda: read_image(Path(cell.path)), lambda i: i.pixels.nbytes)
+        def read() -> Loaded:
+            image = read_image(Path(cell.path))
             if image.sha256 != cell.image_sha256:
                 raise ImageError(f"{cell.path} changed while the run was going on; run the same command again")
+            return image
+
+        def make() -> Any:
+            image: Loaded = self.images.get((cell.path, cell.image_sha256), read, lambda i: i.pixels.nbytes)
             hr = prepare_hr(image.pixels, image.grey, protocol, scale, cell.crop)
             return hr, reference_lr(hr, protocol, scale)
 
-        key = (cell.path, cell.scale, cell.protocol, cell.crop)
+        # The content belongs to the key: a file may be another one when this process is asked again.
+        key = (cell.path, cell.image_sha256, cell.scale, cell.protocol, cell.crop)
         return self.prepared.get(key, make, lambda pair: sum(item.nbytes for item in pair))
+
+    def _tile(self, cell: Cell, halves: Halves, hr: Any) -> int:
+        """Choose the side of a cell's tiles in LR pixels, 0 for the whole image."""
+        if cell.tile:
+            return int(cell.tile)
+        if not self.setup.auto_tile or why_whole(halves.method):
+            return 0
+        key = (*build_key(cell), cell.scale)
+        if key not in self.memory:
+            # The downscaling instance runs both ways: the other one meets nothing but LR files.
+            self.memory[key] = bytes_per_pixel(halves.down, float(cell.scale), self.setup.device)
+        free = free_bytes(self.setup.device, self.setup.memory_limit, self.setup.share)
+        size = (hr.shape[-2], hr.shape[-1])
+        return fitting_core(self.memory[key], size, float(cell.scale), halves.method.margin or 0, free)
 
     def _build(self, cell: Cell, method: Method) -> Halves:
         spec = parse_spec(f"{cell.method}:{cell.options}", "--methods")
@@ -152,11 +191,40 @@ class Worker:
         return Loop(chosen.record, chosen.options)
 
     def _failed(self, error: str) -> dict[str, Any]:
-        values = {metric.label: _entry(metric, "failed", error=error) for metric in self.metrics}
-        return {"status": "failed", "error": error, "peak_mb": None, **_NO_SIZES, "values": values}
+        return _failure([(metric.label, metric.record.version) for metric in self.metrics], error)
 
 
-_NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width"))
+_NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width", "tiled"))
+
+
+def build_key(cell: Cell) -> tuple[Hashable, ...]:
+    """Name what a cell needs built: cells with equal keys share one method, built once."""
+    return cell.method, cell.options, cell.files
+
+
+def describe(error: Exception | SystemExit) -> str:
+    """Put an exception into the one line that stands in the row."""
+    if isinstance(error, SystemExit):
+        return f"a plugin called sys.exit({error.code})"
+    if isinstance(error, RescaleBenchError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; --tile auto may help"
+    text = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__}: {text}"
+
+
+def failed_line(setup: Setup, cell: Cell, error: str, seconds: float) -> dict[str, Any]:
+    """Write the journal line of a cell that no worker could finish."""
+    line = _failure(list(zip(setup.metrics, setup.versions, strict=True)), error)
+    return {"schema": SCHEMA, **cell.identity(), **line, "seconds": seconds}
+
+
+def _failure(metrics: Sequence[tuple[str, str]], error: str) -> dict[str, Any]:
+    values = {
+        name: {"status": "failed", "version": version, "value": None, "error": error} for name, version in metrics
+    }
+    return {"status": "failed", "error": error, "peak_mb": None, **_NO_SIZES, "values": values}
 
 
 def _sizes(sample: Sample) -> dict[str, int]:
@@ -165,7 +233,7 @@ def _sizes(sample: Sample) -> dict[str, int]:
     return {"height": height, "width": width, "lr_height": lr_height, "lr_width": lr_width}
 
 
-def _value(metric: Chosen, sample: Sample, method: Method) -> dict[str, Any]:
+def _value(metric: Chosen, sample: Sample, method: Method, traces: list[str]) -> dict[str, Any]:
     """Measure one metric; what it cannot say is undefined, what breaks is a failure of this value alone."""
     try:
         if method.ceiling and metric.record.judges in ("lr", "file"):
@@ -176,6 +244,7 @@ def _value(metric: Chosen, sample: Sample, method: Method) -> dict[str, Any]:
     except UndefinedValueError as error:
         return _entry(metric, "undefined", error=str(error))
     except Exception as error:
+        traces.append(traceback.format_exc())
         text = str(error) if isinstance(error, RescaleBenchError) else f"{type(error).__name__}: {error}"
         return _entry(metric, "failed", error=f"{metric.label}: {text}")
     return _entry(metric, "ok", value=value)
@@ -190,8 +259,3 @@ def _entry(metric: Chosen, status: str, value: float | None = None, error: str =
 def worker_for(setup: Setup) -> Worker:
     """Make the worker of this process, or return the one made before for the same setup."""
     return Worker(setup)
-
-
-def run_cell(setup: Setup, cell: Cell) -> dict[str, Any]:
-    """Run one cell in whatever process this is."""
-    return worker_for(setup).run(cell)

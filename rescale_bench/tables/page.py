@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
+from rescale_bench.printable import printable
 from rescale_bench.tables.layout import Leaderboard
 from rescale_bench.tables.leaderboard import leaderboard
 from rescale_bench.tables.rendering import escape_markdown, render
@@ -20,7 +21,8 @@ def leaderboard_page(board: Leaderboard, command: str = "") -> str:
     The page holds no date and no machine, so that making it again from the same rows gives the same bytes.
     """
     groups = [score.group for score in board.scores]
-    protocols = dict.fromkeys(f"`{group.protocol}` (version {group.protocol_version})" for group in groups)
+    plain = {group.protocol: group.protocol.replace("`", "'") for group in groups}  # a backtick would end the code
+    protocols = dict.fromkeys(f"`{plain[group.protocol]}` (version {group.protocol_version})" for group in groups)
     images: dict[str, int] = {}
     for score in board.scores:
         images[score.group.dataset] = max(images.get(score.group.dataset, 0), score.images)
@@ -34,7 +36,7 @@ def leaderboard_page(board: Leaderboard, command: str = "") -> str:
         f"- Data sets: {sets}",
     ]
     if command.strip():
-        lines += ["- Made by:", "", *(f"      {line}" for line in command.strip().splitlines())]
+        lines += ["- Made by:", "", *(f"      {printable(line)}" for line in command.strip().splitlines())]
     return "\n".join([*lines, "", render(board, "markdown")]) + "\n"
 
 

@@ -35,7 +35,8 @@ COSTS = ("params", "macs_", "seconds_", "peak_mb_")
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """Fill in missing columns, keep the latest of repeated cells, and add `label`.
 
-    A label is made longer only where two rows would share one: by the digest of the weights, the tile, the type.
+    A label is made longer by another type than float32 ("irn {bf16}"), and where two rows would share one: by the
+    digest of the weights, the tile.
     Raises UsageError when there is no row.
     """
     if frame.empty:
@@ -62,7 +63,9 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     keys = zip(rows["method"], rows["options"], rows["weights"], strict=True)
     names = {key: method_label(*key) for key in set(keys)}
     rows["label"] = [names[key] for key in zip(rows["method"], rows["options"], rows["weights"], strict=True)]
-    for column in ("weights_sha256", "tile", "dtype"):
+    other = rows["dtype"].astype(str)
+    rows["label"] = rows["label"].where(other.isin(("", "float32")), rows["label"] + " {" + other + "}")
+    for column in ("weights_sha256", "tile"):
         rows["label"] = _told_apart(rows, column)
     return rows
 
