@@ -2,6 +2,8 @@
 
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
+from rescale_bench.checks.explanations import explain
+from rescale_bench.checks.pictures import read_pictures
 from rescale_bench.checks.published import compare, read_published, shipped_tables
 from rescale_bench.checks.published_tables import render_published
 from rescale_bench.checks.regression import CheckResult, check
@@ -15,9 +17,11 @@ __all__ = [
     "compare",
     "compare_runs",
     "comparison_json",
+    "explain",
     "github_annotations",
     "junit",
     "parse_tolerances",
+    "read_pictures",
     "read_published",
     "render_comparison",
     "render_published",

@@ -7,13 +7,16 @@ the first line that fits a published row counts; in the second, every line that 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rescale_bench.scales import exact, is_integer
 from rescale_bench.specs import method_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ class Measured:
         """Name the method with its options and weights."""
         return method_label(self.method, self.options, self.weights)
 
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Iterator[Measured]:
+        """Say of each tidy row what it is part of; columns that are missing count as empty."""
+        columns = [frame[name].tolist() if name in frame.columns else [""] * len(frame) for name in cls.FIELDS]
+        for fields in zip(*columns, strict=True):
+            yield cls(*map(_text, fields))
+
 
 def method_names() -> list[MethodName]:
     """Read the table of methods."""
@@ -100,6 +110,10 @@ def method_name(
 ) -> MethodName | None:
     """Find what a published row means; None for methods that we do not have."""
     return next((name for name in names if name.fits(source, table, method, scale, dataset)), None)
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN stands for "empty" in CSV
 
 
 def _rows(name: str) -> list[dict[str, str]]:

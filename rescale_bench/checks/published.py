@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
 from rescale_bench.errors import UnavailableError, UsageError
+from rescale_bench.printable import printable
 from rescale_bench.scales import parse_scale
 from rescale_bench.specs import label
 
@@ -35,7 +36,10 @@ Mean = tuple[Measured, list[float]]
 
 @dataclass(frozen=True)
 class Published:
-    """One number of one paper, as it was printed. text: the number with its digits."""
+    """One number of one paper, as it was printed.
+
+    text: the number with its digits. tolerance: by how much a reproduction may differ, None for half the last digit.
+    """
 
     source: str
     table: str
@@ -46,6 +50,7 @@ class Published:
     text: str
     parameters: str
     note: str
+    tolerance: float | None = None
 
     @property
     def value(self) -> float:
@@ -66,7 +71,9 @@ class Comparison:
     method: ours with options and weights (the paper's name where nothing was measured). dataset: ours with its
     variant. metric: ours. measured: the mean over images, None where the run has no twin. protocol: measured under.
     images: scored images of those the published mean is over, "5/5". reasons: why this is no reproduction of the
-    published number; empty where it is one. note: what is known of the published number.
+    published number; empty where it is one. obstacles: those of them that no protocol could remove.
+    note: what is known of the published number. key: what the mean is of, None without a twin. expected: the protocol
+    that the number was published under, or "unstated".
     """
 
     published: Published
@@ -78,6 +85,9 @@ class Comparison:
     images: str = ""
     reasons: tuple[str, ...] = ()
     note: str = ""
+    obstacles: tuple[str, ...] = ()
+    key: Measured | None = None
+    expected: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -101,14 +111,18 @@ def shipped_tables() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def read_published(folder: Path) -> list[Published]:
-    """Read all *.csv of a folder, `results/published` in the repository.
+def read_published(place: Path) -> list[Published]:
+    """Read one .csv file, or all of a folder (`results/published` in the repository).
 
-    Raises UsageError naming file and line for a missing folder, missing columns or a value that is no number.
+    Raises UsageError naming file and line for a missing file, missing columns or a value that is no number.
     """
-    files = sorted(folder.glob("*.csv"))
+    if place.is_file():
+        return list(_read(place))
+    if place.suffix == ".csv":
+        raise UsageError(f"--table: there is no file {place}")
+    files = sorted(place.glob("*.csv"))
     if not files:
-        raise UsageError(f"--tables: there is no .csv file in {folder}")
+        raise UsageError(f"--tables: there is no .csv file in {place}")
     return [row for file in files for row in _read(file)]
 
 
@@ -122,10 +136,13 @@ def _read(file: Path) -> Iterator[Published]:
             try:
                 float(row["value"])
                 scale = parse_scale(row["scale"])
+                allowed = float(row["tolerance"]) if (row.get("tolerance") or "").strip() else None
             except (TypeError, ValueError, UsageError):
-                raise UsageError(f"{file}, line {reader.line_num}: value or scale is not a number") from None
-            source, table, method, _, dataset, metric, text, *rest = ((row[name] or "").strip() for name in COLUMNS)
-            yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1])
+                raise UsageError(f"{file}, line {reader.line_num}: value, scale or tolerance is not a number") from None
+            source, table, method, _, dataset, metric, text, *rest = (
+                printable((row[name] or "").strip()) for name in COLUMNS
+            )
+            yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1], allowed)
 
 
 def compare(frame: pd.DataFrame, rows: Sequence[Published], all: bool = False) -> list[Comparison]:
@@ -138,12 +155,17 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], all: bool = False) -
     names, metrics = method_names(), metric_names()
     found: list[Comparison] = []
     for row in rows:
-        name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset)
-        pairs = list(_pairs(row, name, metrics, measured)) if name else []
+        # A table of one's own may call methods and metrics by our names.
+        name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or _ours(row)
+        pairs = list(_pairs(row, name, metrics, measured))
         if not pairs and all:
-            pairs = [Comparison(row, name.spec if name else row.method, row.dataset, row.metric)]
+            pairs = [Comparison(row, name.spec, row.dataset, row.metric)]
         found.extend(pairs)
     return sorted(found, key=_order)
+
+
+def _ours(row: Published) -> MethodName:
+    return MethodName(row.source, row.table, row.method, row.scale, row.dataset, row.method, "unstated", "")
 
 
 def _order(one: Comparison) -> tuple[bool, bool, str, str, Decimal, str]:
@@ -162,48 +184,52 @@ def _pairs(
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
-            reasons = tuple(_reasons(key, variant, metric, metric.protocol or name.protocol, len(scored), count))
+            expected = metric.protocol or name.protocol
+            obstacles = tuple(_obstacles(key, metric, len(scored), count))
             yield Comparison(
                 row, key.label, key.dataset, key.metric, fmean(scored) if scored else None, key.protocol,
-                f"{len(scored)}/{count}", reasons, "; ".join(filter(None, (row.note, name.note, metric.note))),
+                f"{len(scored)}/{count or '?'}", (*_reasons(key, variant, expected, count), *obstacles),
+                "; ".join(filter(None, (row.note, name.note, metric.note))), obstacles, key, expected,
             )  # fmt: skip
 
 
-def _reasons(key: Measured, variant: str, metric: MetricName, protocol: str, scored: int, count: int) -> Iterator[str]:
-    if not metric.same:
-        yield "not the same metric"
+def _reasons(key: Measured, variant: str, protocol: str, count: int) -> Iterator[str]:
+    """Say why a number is measured otherwise than the published one."""
     if protocol == "unstated":
         yield "published protocol unstated"
     elif key.protocol != protocol:
         yield f"published under {protocol}"
-    if set(key.weights.split("+")) - {"", "published"}:
-        yield f"weights {key.weights}, not the published ones"
     # AIDN's protocol crops to 12 by itself, so its numbers on @mod12 are the same measurement.
     if variant and not (variant == "mod12" and key.protocol == "aidn"):
         yield f"data-set variant {variant}"
+    if not count:
+        yield "published number of images unknown"
+
+
+def _obstacles(key: Measured, metric: MetricName, scored: int, count: int) -> Iterator[str]:
+    """Say why something else is measured, whatever the protocol."""
+    if not metric.same:
+        yield "not the same metric"
+    if set(key.weights.split("+")) - {"", "published"}:
+        yield f"weights {key.weights}, not the published ones"
     if key.codec not in LOSSLESS:
         yield f"LR through {key.codec}"
-    if scored != count:
+    if count and scored != count:
         yield f"{scored} of {count} images"
 
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
     """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
     ok = frame[frame["status"] == "ok"]
-    columns = {name: ok[name].tolist() if name in ok.columns else [""] * len(ok) for name in Measured.FIELDS}
     found: dict[Measured, dict[str, list[float]]] = {}
-    for *fields, image, value in zip(*columns.values(), ok["image"].tolist(), ok["value"].tolist(), strict=True):
+    for key, image, value in zip(Measured.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
         if not math.isnan(value):
-            found.setdefault(Measured(*map(_text, fields)), {}).setdefault(image, []).append(float(value))
+            found.setdefault(key, {}).setdefault(image, []).append(float(value))
     twins: dict[Twin, list[Mean]] = {}
     for key, images in found.items():
         twin = (label(key.method, key.options), key.dataset.partition("@")[0], key.scale, key.metric)
         twins.setdefault(twin, []).append((key, [fmean(values) for values in images.values()]))
     return twins
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN stands for "empty" in CSV
 
 
 def merged(found: Iterable[Comparison]) -> list[tuple[Comparison, str]]:

@@ -1,4 +1,4 @@
-"""`published`: set a run beside the numbers of the papers."""
+"""`published`: set a run beside the numbers of the papers, and say what explains the differences."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_run
+from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("published", help="compare a run with the tables of the papers")
+    parser = verbs.add_parser("published", help="compare a run with the tables of the papers, and explain differences")
     add_input(parser)
-    parser.add_argument("--tables", metavar="FOLDER", help="folder of transcribed tables (default: those that ship)")
+    tables = parser.add_mutually_exclusive_group()
+    tables.add_argument("--table", metavar="FILE", help="one paper's table (.csv, columns as in results/published)")
+    tables.add_argument("--tables", metavar="FOLDER", help="folder of transcribed tables (default: those that ship)")
     parser.add_argument("--all", action="store_true", help="also rows without a measured twin")
+    parser.add_argument(
+        "--tolerance", default="", metavar="LIST", help="psnr_y=0.01,… (default: half the last digit printed)"
+    )
+    parser.add_argument(
+        "--no-explain",
+        dest="explain",
+        action="store_false",
+        help="do not score the outputs of `run --keep` again under other protocols where numbers differ",
+    )
     parser.add_argument("--format", choices=("plain", "markdown", "csv", "json"), default="plain")
+    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -25,8 +37,14 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     del given
     from rescale_bench import checks
 
-    _, frame = read_run(known.input)
-    tables = checks.read_published(Path(known.tables) if known.tables else checks.shipped_tables())
-    rows = checks.compare(frame, tables, all=known.all)
-    print(checks.render_published(rows, known.format))
+    tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
+    path, frame = read_run(known.input)
+    place = known.table or known.tables
+    rows = checks.compare(
+        frame, checks.read_published(Path(place) if place else checks.shipped_tables()), all=known.all
+    )
+    why = None
+    if known.explain:
+        why = checks.explain(rows, checks.read_pictures(path, frame), registry(known).choose_protocol, tolerances)
+    print(checks.render_published(rows, known.format, why))
     return 0 if any(row.measured is not None for row in rows) else 4
