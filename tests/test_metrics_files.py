@@ -44,6 +44,7 @@ def server(tmp_path):
 @pytest.fixture
 def known(monkeypatch, tmp_path):
     """Let the metric `toy` need one file of the given checksum."""
+    monkeypatch.setenv("RESCALE_BENCH_HTTP_LOOPBACK", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
     def declare(url, sha256):

@@ -43,7 +43,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     form = _format(known)
     folder, frame = read_run(known.input)
     if form == "latex":
-        _latex(frame, known)
+        _latex(folder, frame, known)
     elif form:
         _tidy(known.output, _chosen(frame, known), form, "--output")
     if known.leaderboard:
@@ -78,10 +78,11 @@ def _chosen(frame: Any, known: argparse.Namespace) -> Any:
     return frame if names is None else frame[frame["metric"].isin(choose_metrics(frame, names))]
 
 
-def _latex(frame: Any, known: argparse.Namespace) -> None:
+def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
+    from rescale_bench.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
-    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
+    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
     text = "% Needs \\usepackage{booktabs}.\n" + render(board, "latex").rstrip("\n") + "\n"
     if not known.output:
         sys.stdout.write(text)
@@ -91,12 +92,13 @@ def _latex(frame: Any, known: argparse.Namespace) -> None:
 
 
 def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace) -> None:
+    from rescale_bench.set_values import read_set_values
     from rescale_bench.store import read_json
     from rescale_bench.tables import leaderboard, leaderboard_page, render
 
     if path.suffix not in ENDINGS:
         raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
-    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
+    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
     commands = read_json(folder / "run.json").get("history", []) if folder.is_dir() else []
     markdown = path.suffix == ".md"
     text = leaderboard_page(board, "\n".join(commands)) if markdown else render(board, ENDINGS[path.suffix])

@@ -43,14 +43,15 @@ def metric_names(text: str | None) -> list[str] | None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the table on stdout."""
     del given
+    from rescale_bench.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
-    _, frame = read_run(known.input)
+    path, frame = read_run(known.input)
     if known.rank:
         from rescale_bench.tables.ranks import rank_methods, render_ranks
 
         print(render_ranks(rank_methods(frame, metric_names(known.metrics)), known.format))
         return 0
-    board = leaderboard(frame, reference=known.reference, metrics=metric_names(known.metrics))
+    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(path))
     print(render(board, known.format))
     return 0

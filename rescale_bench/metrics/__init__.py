@@ -13,6 +13,8 @@ MODULES: tuple[str, ...] = (
     "rescale_bench.metrics.piqe",
     "rescale_bench.metrics.niqe",
     "rescale_bench.metrics.lpips_alex",
+    "rescale_bench.metrics.perceptual_index",
+    "rescale_bench.metrics.distribution",
     "rescale_bench.metrics.cost",
 )
 """The modules with hook implementations, for the plugin manager to register."""

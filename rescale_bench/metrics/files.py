@@ -22,7 +22,8 @@ class MetricFile:
     """One file of a metric.
 
     path: relative to TORCH_HOME. url: its public home.
-    sha256: of the file, or its first digits where the publisher states no more (torch.hub's file names do).
+    sha256: of the file, or its first digits where the publisher states no more (torch.hub's file names do); "" where
+    none is known to us: such a file is never fetched, its user brings it.
     """
 
     path: str
@@ -45,12 +46,25 @@ ALEXNET = MetricFile(
     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     sha256="7be5be79",
 )
+INCEPTION = MetricFile(
+    path="hub/checkpoints/pt_inception-2015-12-05-6726825d.pth",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+)
+NRQM_MODEL = MetricFile(
+    path="hub/pyiqa/NRQM_model.mat",
+    url="https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/NRQM_model.mat",
+    sha256="",
+)
 
 FILES: Mapping[str, tuple[MetricFile, ...]] = MappingProxyType(
     {
         "niqe_lr": (NIQE_PRISTINE,),
         "niqe_lr_diff": (NIQE_PRISTINE,),
         "lpips_alex": (ALEXNET,),
+        "pi": (NIQE_PRISTINE, NRQM_MODEL),
+        "fid": (INCEPTION,),
+        "kid": (INCEPTION,),
     }
 )
 """What each metric needs."""
@@ -64,8 +78,12 @@ def torch_home() -> Path:
 
 def missing_files(metric: str) -> list[str]:
     """List the problems with the files of a metric; empty when all are in place."""
-    absent = [file.location for file in FILES.get(metric, ()) if not file.location.is_file()]
-    return [f"metric {metric}: {path} is missing; rescale-bench prepare --metrics {metric}" for path in absent]
+    absent = [file for file in FILES.get(metric, ()) if not file.location.is_file()]
+    return [f"metric {metric}: {file.location} is missing; {_remedy(metric, file)}" for file in absent]
+
+
+def _remedy(metric: str, file: MetricFile) -> str:
+    return f"rescale-bench prepare --metrics {metric}" if file.sha256 else f"put {file.url} there by hand"
 
 
 def prepare_metric_files(names: Iterable[str], report: Callable[[str], None]) -> list[Path]:
@@ -79,6 +97,8 @@ def prepare_metric_files(names: Iterable[str], report: Callable[[str], None]) ->
 
 def _prepare(file: MetricFile, report: Callable[[str], None]) -> Path:
     target = file.location
+    if not file.sha256 and not target.is_file():
+        raise UnavailableError(f"{target}: no checksum is known to fetch it by; put {file.url} there by hand")
     if target.is_file():
         _check(target, file)
     else:

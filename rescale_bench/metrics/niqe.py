@@ -83,14 +83,14 @@ def niqe(image: torch.Tensor) -> float:
         raise UndefinedValueError(
             f"NIQE needs {FEWEST} blocks of {BLOCK}×{BLOCK}; an LR of {image.shape[-1]}×{image.shape[-2]} has {count}"
         )
-    with torch.inference_mode(), _usable_blocks():
+    with torch.inference_mode(), usable_blocks():
         value = float(_model(str(NIQE_PRISTINE.location))(pyiqa_models.unit_range(image)))
     if not math.isfinite(value):
         raise UndefinedValueError("NIQE: the image model of this LR is not finite")
     return value
 
 
-def _usable_blocks() -> AbstractContextManager[Any]:
+def usable_blocks() -> AbstractContextManager[Any]:
     """Watch the covariance being taken, and raise UndefinedValueError where fewer than two blocks reach it.
 
     pyiqa leaves out blocks without texture, and returns a number even for a single one.
@@ -101,7 +101,7 @@ def _usable_blocks() -> AbstractContextManager[Any]:
     class Watch(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.cov and args[0].shape[-1] < FEWEST:
-                raise UndefinedValueError(f"NIQE: fewer than {FEWEST} blocks of the LR have texture")
+                raise UndefinedValueError(f"NIQE: fewer than {FEWEST} blocks have texture")
             return func(*args, **(kwargs or {}))
 
     return cast("AbstractContextManager[Any]", Watch())

@@ -105,7 +105,9 @@ def environment(source: Source) -> tuple[tuple[str, Pairs], ...]:
     plain: list[tuple[str, str]] = []
     nested: list[tuple[str, Pairs]] = []
     for key, value in source.environment.items():
-        if isinstance(value, Mapping):
+        if key == "earlier":  # in full in env.json
+            plain.append(("earlier environments of this run", str(len(value))))
+        elif isinstance(value, Mapping):
             if value:
                 nested.append((key, tuple((str(name), _text(one)) for name, one in value.items())))
         else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rescale_bench
 from rescale_bench.plots.references import References
+from rescale_bench.printable import printable
 from rescale_bench.report import board, facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
@@ -78,7 +79,7 @@ def _context(
 ) -> dict[str, Any]:
     from rescale_bench.tables import leaderboard
 
-    groups = board.board_groups(leaderboard(source.frame, reference=view.reference, metrics=view.metrics))
+    groups = board.board_groups(leaderboard(source.frame, view.reference, view.metrics, set_values=source.set_values))
     metric = significance.chosen_metric(source, view.metric)
     failed = facts.failures(source.rows)
     return {
@@ -133,6 +134,7 @@ def _render(context: dict[str, Any]) -> str:
     templates = Environment(
         loader=PackageLoader("rescale_bench.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -140,6 +142,11 @@ def _render(context: dict[str, Any]) -> str:
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return templates.get_template("page.html.j2").render(**context, style=style, script=script, digest=digest)
+
+
+def _shown(value: object) -> object:
+    """Make text printable; markup is ours and stays as it is."""
+    return printable(value, keep="\n\t\u00a0\u202f") if type(value) is str else value
 
 
 def _asset(name: str) -> str:

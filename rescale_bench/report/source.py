@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.plots.originals import Places, places_of
+from rescale_bench.set_values import SetValue, read_set_values
 from rescale_bench.store import read_json
 from rescale_bench.tables.rows import prepare
 
@@ -21,7 +22,7 @@ class Source:
 
     name: for people. frame: tidy rows as stored. rows: the same, prepared and labelled. asked, history: of run.json.
     environment: env.json, empty where unknown. outputs: folder of kept pictures, None where the run is a bare file.
-    places: where its HR images may be found again.
+    places: where its HR images may be found again. set_values: of whole data sets, measured by `distribution`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Source:
     environment: Mapping[str, Any]
     outputs: Path | None
     places: Places = field(default_factory=Places)
+    set_values: tuple[SetValue, ...] = ()
 
 
 def read_source(path: Path, frame: pd.DataFrame) -> Source:
@@ -54,4 +56,5 @@ def read_source(path: Path, frame: pd.DataFrame) -> Source:
         environment=read_json(folder / "env.json"),
         outputs=folder / "outputs",
         places=places_of(path),
+        set_values=read_set_values(path),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rescale_bench.tables.scores import Score
+
+if TYPE_CHECKING:
+    from rescale_bench.tables.distribution import Distance
 
 Mark = Literal["", "best", "second"]
 
@@ -56,11 +59,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything to print. scores: what the machine-readable formats hold. reference: of the differences."""
+    """Everything to print.
+
+    scores: what the machine-readable formats hold. reference: of the differences. sets: values of whole data sets.
+    sets_alone: nothing else was asked for.
+    """
 
     sections: tuple[Section, ...]
     scores: tuple[Score, ...]
     reference: str
+    sets: tuple[Distance, ...] = ()
+    sets_alone: bool = False
 
 
 def number(value: float | None, decimals: int) -> str:

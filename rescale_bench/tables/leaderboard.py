@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rescale_bench.statistics import PairedDifference, decimals_for
+from rescale_bench.tables.distribution import (
+    STALE,
+    Distance,
+    distance_notes,
+    distance_table,
+    distances,
+    stale_settings,
+)
 from rescale_bench.tables.layout import (
     INCOMPLETE,
     MISSING,
@@ -24,10 +32,12 @@ from rescale_bench.tables.notes import footnotes, incomplete
 from rescale_bench.tables.ranking import best_first, marks
 from rescale_bench.tables.rows import base_name, choose_metrics, prepare
 from rescale_bench.tables.scores import Score, reference_of, scores
-from rescale_bench.tables.sweep import by_setting, heading, matrices, title
+from rescale_bench.tables.sweep import Setting, by_setting, heading, matrices, setting_of, title
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rescale_bench.set_values import SetValue
 
 SWEEP = 4
 """More scales than this print as a matrix methods × scales."""
@@ -40,20 +50,42 @@ def leaderboard(
     reference: str = "bicubic",
     metrics: Sequence[str] | None = None,
     compare: Sequence[str] | None = None,
+    set_values: Sequence[SetValue] = (),
 ) -> Leaderboard:
     """Average a run's tidy rows and lay them out.
 
     reference: the method that paired differences are taken to (its label where several share its name).
     metrics: shown, in that order; all by default. compare: metrics with a column of differences.
+    set_values: of whole data sets, as read beside the run; they get a table of their own.
     Raises UsageError when there are no rows, UnknownNameError for metrics that the run lacks.
     """
     rows = prepare(frame)
-    names = choose_metrics(rows, metrics)
+    stale = stale_settings(rows, set_values)
+    apart = distances(rows, [one for one in set_values if metrics is None or one.metric in metrics])
+    of_sets = {one.metric for one in set_values}
+    of_images = None if metrics is None else [name for name in metrics if name not in of_sets]
+    alone = of_images == []
+    names = choose_metrics(rows, of_images or None)
     rows = rows[rows["metric"].isin(names)]
     compared = choose_metrics(rows, compare) if compare is not None else _primary(names)
     found = scores(rows, reference)
-    sections = tuple(_section(members, names, compared, reference) for members in by_setting(found).values())
-    return Leaderboard(sections, tuple(found), reference)
+    sections = tuple(
+        _with_sets(_section(members, names, compared, reference), setting, apart, stale, alone)
+        for setting, members in by_setting(found).items()
+    )
+    return Leaderboard(sections, tuple(found), reference, apart, alone)
+
+
+def _with_sets(
+    section: Section, setting: Setting, apart: Sequence[Distance], stale: Collection[Setting], alone: bool
+) -> Section:
+    """Add the values of the whole data set. stale: where some are of other cells. alone: nothing else was asked for."""
+    mine = [one for one in apart if setting_of(one.group) == setting]
+    tables = (distance_table(mine),) if mine else ()
+    notes = (*distance_notes(mine), *((STALE,) if setting in stale else ()))
+    if alone:
+        return Section(section.title, tables, notes)
+    return dataclasses.replace(section, tables=(*section.tables, *tables), notes=(*section.notes, *notes))
 
 
 def _primary(names: Sequence[str]) -> list[str]:

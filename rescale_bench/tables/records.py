@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import math
-from typing import Any
 
+from rescale_bench.tables.distribution import Distance
 from rescale_bench.tables.layout import Leaderboard
 from rescale_bench.tables.scores import Score
 
@@ -47,6 +47,47 @@ def record(score: Score, reference: str) -> Record:
     }
 
 
+def set_record(one: Distance, reference: str) -> Record:
+    """Flatten a value of a whole data set; what only means over images have is empty."""
+    return {
+        "protocol": one.group.protocol,
+        "protocol_version": one.group.protocol_version,
+        "dataset": one.group.dataset,
+        "scale": one.group.scale,
+        "codec": one.group.codec,
+        "method": one.label,
+        "native": None,
+        "publishable": one.trained,
+        "metric": one.metric,
+        "direction": one.direction,
+        "unit": "",
+        "mean": one.value,
+        "pooled": None,
+        "images": one.of,
+        "finite": one.images if one.value is not None else 0,
+        "infinite": 0,
+        "undefined": 0 if one.value is not None else one.images,
+        "failed": None,
+        "missing": one.of - one.images,
+        "ranked": one.ranked,
+        "reference": reference,
+        "difference": None,
+        "low": None,
+        "high": None,
+        "pairs": None,
+        "wins": None,
+    }
+
+
+def records(board: Leaderboard) -> list[Record]:
+    """Flatten a leaderboard: means over images, then values of whole data sets."""
+    scores = () if board.sets_alone else board.scores
+    return [
+        *(record(score, board.reference) for score in scores),
+        *(set_record(one, board.reference) for one in board.sets),
+    ]
+
+
 def _plain(value: float | None) -> float | str | None:
     if value is None or math.isnan(value):
         return None
@@ -55,12 +96,12 @@ def _plain(value: float | None) -> float | str | None:
 
 def to_json(board: Leaderboard) -> str:
     """Write the scores as a JSON list of objects."""
-    return json.dumps([record(score, board.reference) for score in board.scores], indent=1, ensure_ascii=False)
+    return json.dumps(records(board), indent=1, ensure_ascii=False)
 
 
 def to_csv(board: Leaderboard) -> str:
     """Write the scores as CSV with a header line; missing values are empty."""
-    found: list[dict[str, Any]] = [record(score, board.reference) for score in board.scores]
+    found = records(board)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(found[0]) if found else [], lineterminator="\n")
     writer.writeheader()

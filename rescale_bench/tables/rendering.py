@@ -89,7 +89,7 @@ def _markdown_cell(cell: Cell, numeric: bool) -> str:
 
 def escape_markdown(text: str) -> str:
     """Make text literal in GitHub Markdown, also inside a table; underscores within words need nothing."""
-    text = re.sub(r"[\\`*|<>&~]", lambda match: "\\" + match[0], text.replace("\n", " "))
+    text = re.sub(r"[\\`*|<>&~$]", lambda match: "\\" + match[0], text.replace("\n", " "))
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
     return text.replace("](", "]\\(")
 
