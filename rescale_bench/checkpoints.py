@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,6 +29,9 @@ CONTAINERS = ("state_dict", "params", "params_ema", "model")
 
 PREFIX = "module."
 """What torch.nn.DataParallel puts before every key."""
+
+PACKED = 4
+"""How many times its size a checkpoint may unpack to, 16 MiB apart."""
 
 SHOWN = 3
 """How many keys of each kind an error names."""
@@ -66,7 +70,7 @@ def import_checkpoint(
     Floating tensors become float32, integers stay. Raises WeightsError: unreadable, unsafe, another layout,
     not finite, or not writable.
     """
-    tensors = _named(source, _unwrap(source, _read(source)))
+    tensors = _named(source, _unwrap(source, read(source)))
     kept = _without(tensors, expected, ignored)
     left_out = tuple(key for key in tensors if key not in kept)
     found = differences(_shapes(kept), expected)
@@ -90,7 +94,8 @@ def import_checkpoint(
 # --- reading ---------------------------------------------------------------------
 
 
-def _read(source: Path) -> object:
+def read(source: Path) -> object:
+    """Read a checkpoint onto the CPU without running anything in it. Raises WeightsError."""
     if not source.is_file():
         raise WeightsError(f"{source}: there is no such file")
     if source.name.endswith(weights.SUFFIX):
@@ -102,7 +107,21 @@ def _read(source: Path) -> object:
         raise WeightsError(f"{source}: cannot be read: {error.strerror}") from None
     if start.startswith(b"<"):
         raise WeightsError(f"{source} is a web page, not a checkpoint; open the link in a browser to download the file")
+    _refuse_packed(source)
     return _unpickle(source)
+
+
+def _refuse_packed(source: Path) -> None:
+    """Refuse zip files that unpack to much more than they are: checkpoints are stored, not compressed."""
+    if not zipfile.is_zipfile(source):
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise WeightsError(f"{source} is damaged or no checkpoint ({error}); download it again") from None
+    if unpacked > PACKED * source.stat().st_size + 2**24:
+        raise WeightsError(f"{source} was refused: it would unpack to {unpacked} bytes, which no checkpoint does")
 
 
 def _unpickle(source: Path) -> object:

@@ -23,14 +23,17 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from rescale_bench.errors import RescaleBenchError, UnavailableError, UsageError
+from rescale_bench.limits import BYTES_VARIABLE, limit_of
 
 if TYPE_CHECKING:
     import requests
 
 CACHE_VARIABLE, OFFLINE_VARIABLE = "RESCALE_BENCH_CACHE", "RESCALE_BENCH_OFFLINE"
+LOOPBACK_VARIABLE = "RESCALE_BENCH_HTTP_LOOPBACK"
+"""Set to 1 by tests whose server is this machine itself."""
 ATTEMPTS, PAUSE_SECONDS, TIMEOUT_SECONDS, REDIRECTS = 4, 1.0, (10.0, 60.0), 5
 CHUNK_BYTES = 2**16
-MAX_UNPACKED_BYTES, MAX_UNPACKED_FILES = 32 * 2**30, 200_000
+MAX_UNPACKED_FILES = 200_000
 
 Report = Callable[[str], None]
 """Takes progress line by line."""
@@ -53,7 +56,11 @@ def cache_folder() -> Path:
 
 def is_offline() -> bool:
     """Tell whether RESCALE_BENCH_OFFLINE forbids the network ("", "0", "false" and "no" do not)."""
-    return os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "false", "no")
+    return _is_set(OFFLINE_VARIABLE)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no")
 
 
 def file_sha256(path: Path) -> str:
@@ -66,7 +73,7 @@ def fetch(url: str, sha256: str, target: Path, report: Report = quiet) -> Path:
     """Bring a file with a known SHA-256 to target, or leave it there where it is already right.
 
     An interrupted transfer stays beside target as `<name>.part` and is resumed by the next call.
-    Raises UsageError for a URL that is not https (http is for the loopback) or a malformed checksum, and
+    Raises UsageError for a URL that is not https (http is for tests on the loopback) or a malformed checksum, and
     UnavailableError, saying what to do, when offline, when the server fails, or when the checksum is wrong.
     """
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
@@ -145,7 +152,7 @@ def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and _is_set(LOOPBACK_VARIABLE) and _is_loopback(parts.hostname or ""):
         return
     raise UsageError(f"{url}: only https addresses are fetched")
 
@@ -212,6 +219,9 @@ class _Resuming:
     def _write(self, response: requests.Response, offset: int, total: int | None) -> None:
         from tqdm import tqdm
 
+        limit = limit_of(BYTES_VARIABLE)
+        if total is not None and total > limit:
+            raise _too_large(response.url, limit)
         if offset:
             self.report(f"{response.url}: resuming at byte {offset}")
         bar = tqdm(
@@ -225,8 +235,14 @@ class _Resuming:
         )
         with bar, self.part.open("ab" if offset else "wb") as file:
             for chunk in response.iter_content(CHUNK_BYTES):
+                if file.tell() + len(chunk) > limit:  # whatever length the server stated
+                    raise _too_large(response.url, limit)
                 file.write(chunk)
                 bar.update(len(chunk))
+
+
+def _too_large(url: str, limit: int) -> _TransferError:
+    return _TransferError(f"{url}: is larger than {limit} bytes (raise {BYTES_VARIABLE})")
 
 
 def _get(session: requests.Session, url: str, offset: int) -> requests.Response:
@@ -275,14 +291,14 @@ def _reason(error: Exception) -> str:
 # --- archives -------------------------------------------------------------------
 
 
-def extract(
-    archive: Path, folder: Path, max_bytes: int = MAX_UNPACKED_BYTES, max_files: int = MAX_UNPACKED_FILES
-) -> Path:
+def extract(archive: Path, folder: Path, max_bytes: int | None = None, max_files: int = MAX_UNPACKED_FILES) -> Path:
     """Unpack a zip or tar archive (gz, bz2, xz) into a new folder, all of it or nothing.
 
-    Raises UsageError where the folder is in use, and UnavailableError for a damaged archive, for more than
-    max_bytes or max_files, and for entries that leave the folder or are links or devices.
+    max_bytes: default RESCALE_BENCH_MAX_BYTES. Raises UsageError where the folder is in use, and UnavailableError
+    for a damaged archive, for more than max_bytes or max_files, and for entries that leave the folder or are links
+    or devices.
     """
+    room = limit_of(BYTES_VARIABLE) if max_bytes is None else max_bytes
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is in use; remove it to unpack {archive.name} again")
     try:
@@ -291,7 +307,7 @@ def extract(
     except OSError as error:
         raise UnavailableError(f"{folder}: cannot be made ({error.strerror})") from None
     try:
-        _unpack(archive, temporary, max_bytes, max_files)
+        _unpack(archive, temporary, room, max_files)
         temporary.chmod(0o755)  # mkdtemp gives 0700
         temporary.replace(folder)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
@@ -316,7 +332,9 @@ def _unpack(archive: Path, folder: Path, max_bytes: int, max_files: int) -> None
             while chunk := source.read(CHUNK_BYTES):
                 room -= len(chunk)  # what comes out counts, whatever the archive declares
                 if room < 0:
-                    raise UnavailableError(f"{archive}: refused, more than {max_bytes} bytes unpacked")
+                    raise UnavailableError(
+                        f"{archive}: refused, more than {max_bytes} bytes unpacked (raise {BYTES_VARIABLE})"
+                    )
                 file.write(chunk)
 
 

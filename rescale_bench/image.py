@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from rescale_bench.errors import ImageError, UsageError
+from rescale_bench.printable import printable
 
 FORMATS = ("PNG", "BMP", "JPEG", "WEBP", "TIFF")
 LIMIT_VARIABLE = "RESCALE_BENCH_MAX_PIXELS"
@@ -59,7 +60,7 @@ def max_pixels_setting() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "").strip()
     if not text:
         return DEFAULT_LIMIT
-    if not text.isdecimal() or int(text) == 0:
+    if not text.isdecimal() or len(text) > 18 or int(text) == 0:
         raise UsageError(f"{LIMIT_VARIABLE}='{text}' is not a number of pixels above 0")
     return int(text)
 
@@ -151,7 +152,8 @@ def _named(path: Path) -> Iterator[None]:
     else:
         return
     line = " ".join(f"{path}: {reason}".split())
-    raise ImageError(line.encode("utf-8", "backslashreplace").decode())  # names that are no UTF-8 reach the store
+    # Names that are no UTF-8, and those with control characters, reach the store and the terminal.
+    raise ImageError(printable(line.encode("utf-8", "backslashreplace").decode()))
 
 
 def _read_bytes(path: Path, limit: int) -> bytes:

@@ -331,7 +331,7 @@ class Sample:
         return self.memo[key]
 
 
-Judges = Literal["hr", "lr", "file", "cost"]
+Judges = Literal["hr", "lr", "file", "cost", "set"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,7 +339,8 @@ class Metric:
     """A number about one round trip.
 
     name: carries the convention (`psnr_y`, `piqe_lr`). direction: "up" is better, "down", or "none".
-    unit: "dB", "bit/px", "", … judges: the restored HR, the LR, the LR's file, or the cost.
+    unit: "dB", "bit/px", "", … judges: the restored HR, the LR, the LR's file, the cost, or the whole set of restored
+    images (measured by `distribution` on kept outputs, never by a run).
     version: "implementation/number", raised when a number moves. measure: (sample, options) → value;
     raises UndefinedValueError. decimals: printed by default. repeatable: False for clocks and memory.
     requires: () → problems (missing packages or files) with the command that helps, empty when usable.

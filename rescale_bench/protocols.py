@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import get_args, get_type_hints
@@ -99,10 +100,10 @@ def with_switches(protocol: Protocol, spec: Spec) -> Protocol:
         allowed = get_args(hints[key])
         if allowed and text not in allowed:
             raise UsageError(f"--protocol: {key}={text}; choose from {', '.join(allowed)}")
-        if not allowed and not (text.isdigit() or text in ("scale", "none")):
+        if not allowed and not (re.fullmatch(r"[0-9]{1,5}", text) or text in ("scale", "none")):
             raise UsageError(f"--protocol: {key}={text}; give scale, none or a number of pixels")
-        if key == "mod_crop" and text == "0":
-            raise UsageError("--protocol: mod_crop=0; give scale, none or a number above 0")
+        if key == "mod_crop" and text.strip("0") == "":
+            raise UsageError(f"--protocol: mod_crop={text}; give scale, none or a number above 0")
         value = "0" if not allowed and text == "none" and key != "mod_crop" else text
         if getattr(protocol, key) != value:
             changes[key] = value

@@ -60,9 +60,9 @@ def _range(part: str) -> list[Decimal]:
         raise UsageError(f"--scales: the step of '{part}' must be above 0")
     if last < first:
         raise UsageError(f"--scales: '{part}' runs backwards; write {ends[1]}:{ends[0]}")
+    if (last - first) >= 10_000 * step:  # not divided: a step of 1e-999999 would overflow
+        raise UsageError(f"--scales: '{part}' has more than 10000 steps")
     count = int((last - first) / step) + 1
-    if count > 10_000:
-        raise UsageError(f"--scales: '{part}' has {count} steps; at most 10000")
     return [normalise(first + index * step) for index in range(count)]
 
 

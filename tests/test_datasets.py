@@ -197,6 +197,7 @@ def test_a_missing_set_says_how_to_get_it(data, home):
 def kodak(tmp_path, data_root, monkeypatch):
     """Serve Kodak24 from the loopback; return (record with patched home, server folder, requests)."""
     monkeypatch.setenv("RESCALE_BENCH_DATA", "")
+    monkeypatch.setenv("RESCALE_BENCH_HTTP_LOOPBACK", "1")
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
     folder, asked = tmp_path / "www", []
     shutil.copytree(data_root / "Kodak24", folder)
@@ -269,7 +270,7 @@ def test_prepare_fetches_nothing_that_it_cannot_verify(monkeypatch, home, name):
 def test_prepare_unpacks_an_archive_given_by_hand(monkeypatch, home):
     monkeypatch.setenv("RESCALE_BENCH_DATA", "")
     archive = home / "cache" / "downloads" / "DIV2K_valid_HR.zip"
-    with pytest.raises(UnavailableError, match=rf"http://data\.vision.*DIV2K_valid_HR\.zip as {archive}"):
+    with pytest.raises(UnavailableError, match=rf"https://data\.vision.*DIV2K_valid_HR\.zip as {archive}"):
         REGISTERED["DIV2K-val"].prepare(print)
     archive.parent.mkdir(parents=True)
     with zipfile.ZipFile(archive, "w") as file:

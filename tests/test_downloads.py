@@ -66,6 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
     monkeypatch.delenv("RESCALE_BENCH_OFFLINE", raising=False)
+    monkeypatch.setenv("RESCALE_BENCH_HTTP_LOOPBACK", "1")
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.files, made.tricks, made.ranges = {"/body.bin": BODY}, [], []
     made.url = f"http://127.0.0.1:{made.server_port}/body.bin"

@@ -10,6 +10,7 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry
 from rescale_bench.errors import UnknownNameError
+from rescale_bench.printable import printable
 
 KINDS = ("methods", "datasets", "codecs", "metrics", "protocols")
 
@@ -135,4 +136,4 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
 def _weights(entry: Any, detailed: bool) -> Iterator[str]:
     yield f"{entry.tag} {entry.part}: {entry.parameters:,} parameters, {entry.path}"
     if detailed:
-        yield from (f"    {key}: {value}" for key, value in sorted(entry.metadata.items()))
+        yield from (printable(f"    {key}: {value}") for key, value in sorted(entry.metadata.items()))

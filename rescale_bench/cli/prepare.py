@@ -9,6 +9,7 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry, say
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
+from rescale_bench.printable import printable
 
 
 def add(verbs: Any) -> None:
@@ -110,7 +111,7 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     report = checkpoints.import_checkpoint(
         known.file, layouts.pop(known.part), method.ignored, target, origin, others=layouts
     )
-    print(f"{known.file} → {target}")
+    print(printable(f"{known.file} → {target}"))
     print(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
     return 0
 
@@ -128,5 +129,5 @@ def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     for method in plugins.methods.values():
         for entry in weights.available(method.name, method.shipped):
             state = entry.problem or f"{entry.parameters:,} parameters"
-            print(f"{method.name}  {entry.tag}  {entry.part}  {state}  {entry.path}")
+            print(printable(f"{method.name}  {entry.tag}  {entry.part}  {state}  {entry.path}"))
     return 0

@@ -51,7 +51,7 @@ RESEARCH = (
         home=Home(
             page="https://data.vision.ee.ethz.ch/cvl/DIV2K/",
             archive="DIV2K_valid_HR.zip",
-            archive_url="http://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
+            archive_url="https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
         ),
         summary="the 100 validation photographs of DIV2K, about 2.8 megapixels",
         citation="Agustsson and Timofte, NTIRE 2017 challenge on single image super-resolution, CVPR Workshops 2017",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from rescale_bench.errors import UsageError
 from rescale_bench.interfaces import Dataset, ImageFile
+from rescale_bench.printable import file_name
 
 EXTENSIONS = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
@@ -37,12 +37,15 @@ def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
 def named(paths: Sequence[Path]) -> list[ImageFile]:
     """Name files by their stems, and by their full names where two stems are equal."""
     stems = Counter(path.stem for path in paths)
-    return [ImageFile(printable(path.stem if stems[path.stem] == 1 else path.name), path) for path in paths]
+    return [ImageFile(file_name(path.stem if stems[path.stem] == 1 else path.name), path) for path in paths]
 
 
-def printable(name: str) -> str:
-    """Escape bytes of a file name that are not UTF-8, which JSON and parquet cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def user_path(text: str | Path) -> Path:
+    """Resolve a leading ~. Raises UsageError for the home of somebody who does not exist here."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"--datasets: {text}: there is no such home folder") from None
 
 
 def folder_dataset(path: str | Path) -> Dataset:
@@ -50,10 +53,10 @@ def folder_dataset(path: str | Path) -> Dataset:
 
     Raises UsageError where the folder is missing, a file, unreadable or without images.
     """
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     count = len(_list(folder))
     return Dataset(
-        name=printable(folder.resolve().name) or "root",
+        name=file_name(folder.resolve().name) or "root",
         summary=f"the folder {folder}",
         citation="",
         licence="",
@@ -63,11 +66,11 @@ def folder_dataset(path: str | Path) -> Dataset:
 
 
 def _list(folder: Path) -> list[Path]:
-    if not folder.exists():
-        raise UsageError(f"--datasets: no folder {folder}")
-    if not folder.is_dir():
-        raise UsageError(f"--datasets: {folder} is a file; give the folder that holds the images")
     try:
+        if not folder.exists():
+            raise UsageError(f"--datasets: no folder {folder}")
+        if not folder.is_dir():
+            raise UsageError(f"--datasets: {folder} is a file; give the folder that holds the images")
         paths = image_paths(folder)
     except OSError as error:
         raise UsageError(f"--datasets: {folder} cannot be read ({error.strerror})") from None

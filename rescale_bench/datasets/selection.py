@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rescale_bench.datasets.listing import folder_dataset
+from rescale_bench.datasets.listing import folder_dataset, user_path
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.interfaces import Dataset
 
@@ -52,7 +52,7 @@ def find_dataset(text: str, registered: Mapping[str, Dataset]) -> tuple[Dataset,
     text = text.strip()
     if not text:
         raise UsageError("--datasets: empty name")
-    if "@" in text and Path(text).expanduser().is_dir():  # a folder whose own name holds an @
+    if "@" in text and _exists(user_path(text), Path.is_dir):  # a folder whose own name holds an @
         return folder_dataset(text), 1
     base, crop = split_variant(text)
     dataset = _resolve(base, registered)
@@ -65,9 +65,17 @@ def _resolve(base: str, registered: Mapping[str, Dataset]) -> Dataset:
     alike = [dataset for name, dataset in registered.items() if name.lower() == base.lower()]
     if len(alike) == 1:
         return alike[0]
-    if _looks_like_path(base) or Path(base).exists():
+    if _looks_like_path(base) or _exists(Path(base), Path.exists):
         return folder_dataset(base)
     raise UnknownNameError("dataset", base, registered)
+
+
+def _exists(path: Path, test: Callable[[Path], bool]) -> bool:
+    """Test a path; a text that no file system takes as one (too long, say) names nothing."""
+    try:
+        return test(path)
+    except OSError:
+        return False
 
 
 def _looks_like_path(text: str) -> bool:

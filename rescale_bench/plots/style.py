@@ -46,6 +46,8 @@ RC: dict[Any, Any] = {
     "lines.scale_dashes": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    # Names of data sets and methods may hold a $; none of ours is a formula.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "rescale-bench",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rescale_bench import weights
+from rescale_bench import checkpoints, weights
 from rescale_bench.errors import UnavailableError, WeightsError
 
 FILE = "vgg19-dcbb9e9d.pth"
@@ -54,7 +54,7 @@ def load_features() -> PerceptualFeatures:
             f"the perceptual loss needs VGG19's weights, {path}, which cannot be shipped: get {URL}. It is part of "
             "IRN+ and is not dropped silently; --recipe no-perceptual trains without it and says so in the weights"
         )
-    content: object = torch.load(path, map_location="cpu", weights_only=True)
+    content: object = checkpoints.read(path)
     tensors = content if isinstance(content, Mapping) else {}
     network = PerceptualFeatures()
     wanted = {key for key in network.state_dict() if key.startswith("features.")}
