@@ -1,0 +1,144 @@
+"""The pages print what the commands print, and name everything that there is."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+CONSOLE = [page for page in PAGES if "```console\n" in page.read_text()]
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+refresh = _load("refresh")
+
+
+@pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.name)
+def test_the_commands_of_a_page_print_what_it_says(page):
+    ran = 0
+    for step, actual, wrong in list(refresh.run_page(page.read_text())):
+        assert not wrong
+        assert refresh.agrees(step.expected, actual), (
+            f"{page.name}: $ {step.command}\n"
+            + "\n".join(actual)
+            + f"\n\nif right: python docs/refresh.py docs/{page.name}"
+        )
+        ran += 1
+    assert ran
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        (("a 1.50",), ("a 1.50",), True),
+        (("a 1.50",), ("a 1.51",), False),
+        (("a",), ("a", "b"), False),
+        (("a", "..."), ("a", "b", "c"), True),
+        (("...", "c"), ("a", "b", "c"), True),
+        (("a", "..."), ("b", "c"), False),
+        (("a ... z",), ("a b z",), True),
+        (("a ... z",), ("a b", "z"), False),
+        (("done in 3 s",), ("done in 14.2 s",), True),
+        (("psnr 3.0 dB",), ("psnr 4.0 dB",), False),
+        (("report.html: 0.1 MB",), ("report.html: 2.3 MB",), True),
+        (("on 2026-01-02 03:04",), ("on 2025-11-12 13:14",), True),
+        (("torch 2.13.0+cpu",), ("torch 2.4.1",), True),
+        (("$HOME (1)",), ("$HOME (1)",), True),
+    ],
+)
+def test_outputs_agree_but_for_ellipses_and_unstable_fields(expected, actual, same):
+    assert refresh.agrees(expected, actual) is same
+
+
+def test_a_renewed_output_keeps_its_ellipsis():
+    assert refresh.renewed(("a", "...", "z"), ("b", "1", "2", "y")) == ("b", "...", "y")
+    assert refresh.renewed(("a", "...", "z"), ("a", "1", "z")) == ("a", "...", "z")
+    assert refresh.renewed((), ("a",)) == ("a",)
+
+
+def test_a_page_is_rewritten_with_what_its_commands_print(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("text\n\n```console\n$ rescale-bench --version\nold\n$ false\n$ echo $?\n```\n\nmore\n")
+    assert refresh.refresh(page)
+    text = page.read_text()
+    assert re.fullmatch(
+        r"text\n\n```console\n\$ rescale-bench --version\nrescale-bench \S+\n\$ false\n\$ echo \$\?\n1\n```\n\nmore\n",
+        text,
+    )
+    assert not refresh.refresh(page)
+
+
+def test_a_command_that_fails_must_say_so():
+    ((_, _, wrong),) = refresh.run_page("```console\n$ rescale-bench table -i nowhere\n```\n")
+    assert "exits with 2" in wrong
+
+
+def test_every_verb_is_run_on_the_page_of_commands():
+    from rescale_bench.cli.main import build_parser
+
+    (verbs,) = (action for action in build_parser()._actions if action.dest == "verb")
+    text = (DOCS / "commands.md").read_text()
+    run = {step.command.split()[1] for block in refresh.BLOCK.findall(text) for step in refresh.steps(block)
+           if step.command.startswith("rescale-bench ")}  # fmt: skip
+    assert run >= set(verbs.choices)
+    assert set(re.findall(r"^## (\S+)$", text, re.M)) >= set(verbs.choices)
+
+
+@pytest.mark.parametrize("kind", ["methods", "metrics", "protocols"])
+def test_everything_registered_is_on_its_page(kind):
+    from rescale_bench.plugin_manager import load_registry
+
+    registry = load_registry()
+    text = (DOCS / f"{kind}.md").read_text()
+    names = set(getattr(registry, kind)) | ({rule.form for rule in registry.rules} if kind == "methods" else set())
+    assert len(names) >= 5
+    assert {name for name in names if not re.search(rf"`{re.escape(name)}[`:]", text)} == set()
+
+
+def test_every_switch_has_its_picture():
+    from rescale_bench.interfaces import Protocol
+
+    text = (DOCS / "protocols.md").read_text()
+    fields = set(Protocol.__dataclass_fields__) - {"name", "summary", "source", "version", "data_range"}
+    assert {name for name in fields if f"(images/{name}.png)" not in text} == set()
+
+
+def test_every_metric_has_its_version_on_the_page():
+    from rescale_bench.plugin_manager import load_registry
+
+    rows = (DOCS / "metrics.md").read_text().splitlines()
+    for metric in load_registry().metrics.values():
+        pattern = r"bpp_CODEC" if re.fullmatch(r"bpp_(lr_)?(?!lr$)\w+", metric.name) else metric.name
+        (row,) = (row for row in rows if row.startswith("| [") and re.search(rf"`(.*, )?{re.escape(pattern)}`", row))
+        assert metric.version in row, metric.name
+
+
+def test_every_picture_is_shown_drawn_and_small():
+    shown = {name for page in PAGES for name in re.findall(r"\(images/(.+?)\.png\)", page.read_text())}
+    committed = {path.stem for path in (DOCS / "images").glob("*.png")}
+    assert shown == committed
+    source = (DOCS / "pictures.py").read_text() + (DOCS / "diagrams.py").read_text()
+    assert {name for name in committed if f'"{name.removeprefix("method-")}"' not in source} == set()
+    assert max(path.stat().st_size for path in (DOCS / "images").glob("*.png")) < 100_000
+
+
+def test_the_published_numbers_of_the_gallery_are_transcribed_ones():
+    import csv
+
+    with (DOCS.parent / "results/published/tables.csv").open() as stream:
+        known = {row["value"] for row in csv.DictReader(stream) if row["dataset"] == "Set5"}
+    text = (DOCS / "methods.md").read_text()
+    printed = re.findall(r"^\| .* \| ([\d.–]+) \| ([\d.–]+) \| ([\d.–]+) \| ", text, re.M)
+    assert len(printed) == 8
+    assert {value for row in printed for value in row if value != "–"} <= known
