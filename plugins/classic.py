@@ -20,7 +20,8 @@ KERNELS: dict[Kernel, str] = {
     "bicubic": "Keys' cubic, a = -0.5, the reference of the field",
     "lanczos3": "windowed sinc, three lobes",
 }
-MARGINS = {"nearest": 1, "bilinear": 2, "bicubic": 3, "lanczos3": 4}
+# At fractional scales rounding noise of the whole image's coordinates decides ties of "nearest": no tile repeats it.
+MARGINS: dict[Kernel, int | None] = {"nearest": None, "bilinear": 2, "bicubic": 3, "lanczos3": 4}
 CITATIONS = {
     "bicubic": "Keys, Cubic Convolution Interpolation for Digital Image Processing, IEEE TASSP 1981",
     "lanczos3": "Duchon, Lanczos Filtering in One and Two Dimensions, J. Appl. Meteorology 1979",

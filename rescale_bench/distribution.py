@@ -13,7 +13,7 @@ import numpy as np
 from rescale_bench.errors import UnavailableError, UndefinedValueError, UsageError
 from rescale_bench.image import read_image
 from rescale_bench.interfaces import Metric
-from rescale_bench.metrics.distribution import DISTANCES
+from rescale_bench.metrics.distribution import distances
 from rescale_bench.set_values import SetValue, home_of, read_set_values, write_set_values
 from rescale_bench.tables.distribution import Members, members
 from rescale_bench.tables.rows import prepare
@@ -132,7 +132,7 @@ def _values(
         value, error = None, obstacle
         if sets is not None:
             try:
-                value = DISTANCES[metric.name](*sets)
+                value = distances()[metric.name](*sets)
             except UndefinedValueError as reason:
                 error = str(reason)
         found.append(

@@ -22,8 +22,10 @@ from rescale_bench.interfaces import Codec, Dataset, Method, MethodRule, Metric,
 from rescale_bench.specs import Spec, canonical, label, parse_spec, resolve
 
 GROUP = "rescale_bench"
+PLUGINS_VARIABLE, DISABLE_VARIABLE = "RESCALE_BENCH_PLUGINS", "RESCALE_BENCH_DISABLE"
 BUILT_IN = (protocols, datasets, codecs)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+MAX_NAME = 200
 KINDS: Mapping[str, type] = MappingProxyType(
     {
         "methods": Method,
@@ -65,9 +67,11 @@ class Registry:
     files: tuple[str, ...] = ()
 
     def method(self, name: str) -> Method:
-        """Find a method by name, made by a rule if need be. Raises UnknownNameError."""
+        """Find a method by name, made by a rule if need be. Raises UnknownNameError, and UsageError when endless."""
         if name in self.methods:
             return self.methods[name]
+        if len(name) > MAX_NAME:  # each rule takes something off the name and asks again
+            raise UsageError(f"a method name of {len(name)} characters; at most {MAX_NAME}")
         for rule in self.rules:
             made = rule.derive(name, self.method)
             if made is not None:
@@ -119,18 +123,19 @@ def _choose(kind: str, known: Mapping[str, Any], spec: Spec, flag: str) -> Chose
     return Chosen(record, values, label(record.name, canonical(values, record.options)))
 
 
-def load_registry(files: Sequence[str] = ()) -> Registry:
+def load_registry(files: Sequence[str] = (), without: Iterable[str] = (), from_variable: bool = True) -> Registry:
     """Load built-in parts, installed plugins and plugin files.
 
-    files: paths of single-file plugins (also from RESCALE_BENCH_PLUGINS, separated as PATH is).
+    files: paths of single-file plugins (also from RESCALE_BENCH_PLUGINS, separated as PATH is, unless from_variable
+    is False). without: installed plugins to leave out.
     Raises PluginError naming the plugin that is broken, duplicate or misspelt.
     RESCALE_BENCH_DISABLE names installed plugins to leave out, separated by commas.
     """
-    extra = [entry for entry in os.environ.get("RESCALE_BENCH_PLUGINS", "").split(os.pathsep) if entry]
-    paths = tuple(str(Path(path).resolve()) for path in dict.fromkeys((*extra, *files)))
+    extra = os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if from_variable else []
+    paths = tuple(str(Path(path).resolve()) for path in dict.fromkeys((*filter(None, extra), *files)))
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    for name, module in (*_built_in(), *_installed(), *_from_files(paths)):
+    for name, module in (*_built_in(), *_installed(set(without)), *_from_files(paths)):
         _register(manager, name, module)
     return _collect(manager, paths)
 
@@ -142,8 +147,8 @@ def _built_in() -> Iterable[tuple[str, ModuleType]]:
         yield name, importlib.import_module(name)
 
 
-def _installed() -> Iterable[tuple[str, ModuleType]]:
-    disabled = set(os.environ.get("RESCALE_BENCH_DISABLE", "").split(","))
+def _installed(without: set[str]) -> Iterable[tuple[str, ModuleType]]:
+    disabled = without | set(os.environ.get(DISABLE_VARIABLE, "").split(","))
     seen: dict[str, str] = {}
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         if entry.name in disabled:

@@ -1,9 +1,13 @@
 """Fixtures shared by every test; a test that needs data skips where its variable is unset, and CI forbids that."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell starts a job in the background with Ctrl-C ignored, and every process of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _folder(variable):

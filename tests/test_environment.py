@@ -70,3 +70,60 @@ def test_nothing_readable_is_no_failure(monkeypatch):
     found = environment.describe()
     assert found["memory_mb"] is None
     assert json.dumps(found)
+
+
+def test_the_libraries_that_write_files_are_named():
+    from PIL import features
+
+    found = environment.libraries()
+    assert set(found) == {"charls", "libjpeg-turbo", "libjxl", "libwebp", "openjpeg", "zlib"}
+    assert found["zlib"] == features.version("zlib")
+
+
+def test_what_decides_the_last_bits_is_kept(monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    found = environment.describe()
+    assert found["variables"]["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert found["arithmetic"]["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert found["arithmetic"]["deterministic"] is False
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert environment.arithmetic()["deterministic"] is True
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_the_driver_is_read_from_the_kernel(monkeypatch):
+    text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12\n"
+    monkeypatch.setattr(environment, "_read", lambda path: text)
+    assert environment.gpu_driver() == "550.54.15"
+    text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\n"
+    assert environment.gpu_driver() == "570.86.15"
+
+
+def test_an_earlier_environment_stays():
+    first, second = {"python": "3.11"}, {"python": "3.12"}
+    assert environment.with_earlier(first, {}) == first
+    assert environment.with_earlier(first, first) == first
+    once = environment.with_earlier(second, first)
+    assert once == {"python": "3.12", "earlier": [first]}
+    assert environment.with_earlier(second, once) == once
+    assert environment.with_earlier(first, once)["earlier"] == [first, second]
+
+
+def test_a_run_writes_where_it_was_measured(tmp_path, monkeypatch):
+    """The command starts without torch; its threads and instruction set are known all the same."""
+    chosen = ["run", "-m", "nearest", "-d", "photos", "-s", "2", "--metrics", "psnr_y", "-q", "--threads", "1"]
+    command = [sys.executable, "-m", "rescale_bench", *chosen, "-o", str(tmp_path)]
+    monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "1")
+    for limit in ("1", "2"):
+        subprocess.run([*command, "--limit", limit], capture_output=True, check=True)
+        found = json.loads((tmp_path / "env.json").read_text())
+        assert found["threads"]["torch"] == 1
+        assert found["arithmetic"]["cpu_capability"]
+        assert found["workers"] == {"backend": "loky", "processes": 1, "device": "cpu"}
+        assert "earlier" not in found
+    monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "0")
+    subprocess.run([*command, "--limit", "3"], capture_output=True, check=True)
+    found = json.loads((tmp_path / "env.json").read_text())
+    assert [one["variables"]["RESCALE_BENCH_OFFLINE"] for one in found["earlier"]] == ["1"]

@@ -85,7 +85,7 @@ def turn_to_quadrants(module: ConditionalResampling) -> None:
         for layer in (first, second, routing):
             layer.weight[index] = 0
             cast(torch.Tensor, layer.bias)[index] = 0
-        # At ×2 the four positions lie a quarter of a pixel off: 2 in the own quadrant, then 4 and −4 before the sigmoid.
+        # At ×2 the four positions lie a quarter of a pixel off: 2 in the own quadrant, then ±4 before the sigmoid.
         first.weight[index, 2, 0, 0], first.weight[index, 3, 0, 0] = 4 * down, 4 * right
         second.weight[index, index] = 1
         routing.weight[index, index] = 4

@@ -13,9 +13,12 @@ import rescale_bench
 from rescale_bench.cli import (
     check,
     compare,
+    distribution,
+    doctor,
     export,
     listing,
     merge,
+    new_plugin,
     plot,
     prepare,
     published,
@@ -26,10 +29,14 @@ from rescale_bench.cli import (
     verify,
 )
 from rescale_bench.errors import RescaleBenchError
+from rescale_bench.printable import printable
 
-VERBS = (run, listing, table, plot, report, export, merge, compare, check, published, prepare, train, verify)
-EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage or configuration,
-3 regression found, 4 nothing comparable, 130 interrupted.
+VERBS = (
+    run, listing, table, plot, report, export, merge, compare, check, published, distribution, prepare, train, verify,
+    new_plugin, doctor,
+)  # fmt: skip
+EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,
+or a folder or disk that cannot be used (results kept), 3 regression found, 4 nothing comparable, 130 interrupted.
 environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights), _CACHE (downloads),
 _OFFLINE=1 (never download), _PLUGINS (plugin files), _DISABLE (installed plugins to leave out)."""
 
@@ -39,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one line on stderr."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +82,7 @@ def _guarded(call: Callable[[Any, Sequence[str]], int], known: argparse.Namespac
         sys.stdout.flush()
         return code
     except RescaleBenchError as error:
-        print(f"rescale-bench: {error}", file=sys.stderr)
+        print(f"rescale-bench: {printable(str(error))}", file=sys.stderr)
     except KeyboardInterrupt:
         print("rescale-bench: interrupted", file=sys.stderr)
         return 130

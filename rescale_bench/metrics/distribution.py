@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UndefinedValueError
 from rescale_bench.hookspecs import hookimpl
 from rescale_bench.interfaces import Metric, Sample, Value
-from rescale_bench.metrics import frechet, pyiqa_models
+from rescale_bench.metrics import pyiqa_models
 from rescale_bench.metrics.files import missing_files
 
-DISTANCES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = MappingProxyType(
-    {"fid": frechet.frechet_distance, "kid": frechet.kernel_distance}
-)
-"""(HR features, features of the restored images), both (n, 2048) in the same order of images → the distance."""
+if TYPE_CHECKING:
+    from rescale_bench.metrics.frechet import Features
+
+
+def distances() -> Mapping[str, Callable[[Features, Features], float]]:
+    """Give each name's (HR features, features of the restored images), both (n, 2048) in one order → the distance."""
+    from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
+
+    return {"fid": frechet_distance, "kid": kernel_distance}
 
 
 @hookimpl

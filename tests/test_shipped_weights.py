@@ -1,0 +1,60 @@
+"""The small weights that ship: where they came from, how large they are, and that they beat bicubic."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rescale_bench.cli import main
+from rescale_bench.plugin_manager import load_registry
+from rescale_bench.store import read_table
+from rescale_bench.weights import available
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+REGISTRY = load_registry()
+SHIPPED = [
+    (method.name, listed)
+    for method in REGISTRY.methods.values()
+    if method.shipped is not None
+    for listed in available(method.name, method.shipped)
+    if PLUGINS in listed.path.parents
+]
+FACTS = ("recipe", "data", "steps", "images_seen", "seconds", "clock", "hardware", "commit", "scores", "seed", "torch")
+
+
+def test_every_system_ships_weights_within_40_mib():
+    names = {(name, listed.part) for name, listed in SHIPPED}
+    assert {("irn", "x2"), ("irn", "x4"), ("irn-ld", "x3"), ("fgrn", "x2"), ("fgrn", "x4"), ("aidn", "any")} <= names
+    assert {("car-edsr", f"{network}-x{scale}") for network in ("kgn", "usn") for scale in (2, 4)} <= names
+    assert sum(path.stat().st_size for path in PLUGINS.rglob("*.safetensors")) <= 40 * 2**20
+
+
+@pytest.mark.parametrize(("name", "listed"), SHIPPED, ids=[f"{name}-{listed.part}" for name, listed in SHIPPED])
+def test_provenance_and_equal_budget(name, listed):
+    facts = listed.metadata
+    assert not [key for key in FACTS if not facts.get(key)]
+    assert facts["method"] == name
+    assert facts["clock"] == "cpu"
+    assert float(facts["seconds"]) == pytest.approx(13 * 60, abs=15)
+    assert json.loads(facts["data"]).keys() == {"BSDS400", "SunHays80"}
+    assert re.match(r"[0-9a-f]{40}", facts["commit"])
+
+
+MARGINS = {
+    "2": {"irn": 6, "fgrn": 6, "car-edsr": 2, "aidn": 4.5},
+    "4": {"irn": 4, "fgrn": 4, "car-edsr": 1.2, "aidn": 2.5},
+}
+"""What the shipped weights must beat bicubic by in dB, somewhat below what they reach on these two images."""
+
+
+@pytest.mark.parametrize("scale", MARGINS)
+def test_learned_pairs_beat_bicubic(data_root, tmp_path, scale):
+    margins = MARGINS[scale]
+    methods = ",".join(["bicubic", *margins])
+    arguments = ["run", "-m", methods, "-d", "Set5", "--limit", "2", "-s", scale, "--metrics", "psnr_y,ssim_lr"]
+    assert main([*arguments, "-o", str(tmp_path), "-q"]) == 0
+    rows = read_table(tmp_path)
+    means = rows.groupby(["method", "metric"])["value"].mean()
+    for name, margin in margins.items():
+        assert means[name, "psnr_y"] > means["bicubic", "psnr_y"] + margin, name
