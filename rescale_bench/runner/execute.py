@@ -162,7 +162,7 @@ def _measure(store: Store, measured: Iterator[dict[str, Any]], total: int, quiet
 
 
 def _describe(store: Store, request: Request, grid: Plan, command: Sequence[str]) -> None:
-    """Write run.json and env.json; what earlier requests on this folder said of their metrics stays."""
+    """Write run.json; what earlier requests on this folder said of their metrics stays."""
     old = store.read_json("run.json")
     about = {
         metric.label: {
