@@ -76,6 +76,8 @@ def _in_parallel(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dic
 
     # One cell a task: what is in flight when a run is killed is one cell a worker.
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    # loky takes a worker's first network for a leak and renews the worker: nothing is lost, nothing is to be done.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     finished = parallel(delayed(run_cell)(setup, cell) for cell in cells)
     try:
         for line in finished:  # noqa: UP028  # yield from would close it before the filter below is set

@@ -12,7 +12,7 @@ from rescale_bench.errors import UsageError
 from rescale_bench.metrics import DEFAULT_METRICS
 from rescale_bench.runner.memory import parse_bytes
 
-DEFAULT_METHODS = "nearest,bilinear,bicubic,lanczos3"
+DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
 DTYPES = ("float32", "bf16")
 BACKENDS = ("loky", "dask")
 
