@@ -103,6 +103,8 @@ def workplace() -> Iterator[Path]:
         os.environ |= {"RESCALE_BENCH_OFFLINE": "1", "COLUMNS": "100", "NO_COLOR": "1"}
         # For commands that only a shell can take, with our own program among them.
         os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        # What programs print reaches a file in other blocks than it reaches a terminal; pages show neither's order.
+        os.environ.pop("PYTHONUNBUFFERED", None)
         # Annotations are for GitHub's pages alone.
         os.environ.pop("GITHUB_ACTIONS", None)
         os.chdir(here)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
 from rescale_bench.hookspecs import hookimpl
 from rescale_bench.interfaces import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
+from rescale_bench.tiling import margin_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,11 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         halves = [half.build(states_of(half, states), device, _own(half, options)) for half in (down, up)]
         return Pair(*halves)
 
+    def margin(states: States, options: Mapping[str, Value]) -> int | None:
+        found = [margin_of(half, partial(states_of, half, states), _own(half, options)) for half in (down, up)]
+        known = [item for item in found if item is not None]
+        return max(known) if len(known) == len(found) else None
+
     def parts(scale: Decimal) -> tuple[str, ...]:
         return tuple(dict.fromkeys(qualified(half, part) for half in (down, up) for part in half.parts(scale)))
 
@@ -68,6 +75,7 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         lr_channels=up.lr_channels,
         codec=up.codec,
         margin=None if down.margin is None or up.margin is None else max(down.margin, up.margin),
+        build_margin=margin if down.build_margin or up.build_margin else None,
         derived=True,
         draws=down.draws or up.draws,
     )

@@ -114,6 +114,7 @@ def no_parts(scale: Decimal) -> tuple[str, ...]:
 Half = Literal["down", "up"]
 States = Mapping[str, State]
 Build = Callable[[States, str, Mapping[str, Value]], Rescaler]
+BuildMargin = Callable[[States, Mapping[str, Value]], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,8 @@ class Method:
     parameters: published-layout parameter counts by part. lr_channels: 1 where the LR is a grey image.
     codec: the codec in the loop when the user names none ("" means png).
     margin: LR pixels around a tile beyond which neither half sees anything, None where tiles cannot equal the whole.
+    build_margin: (states, options) → the same for one build, in place of margin and draws where weights or options
+    decide them; None where that build draws.
     siblings: which other method stands in at a scale that this one lacks ({"3": "irn-ld"}), for the wrappers.
     derived: True when made from other methods by a name rule; its parts are then written "method/part".
     indirect: True for a wrapper that serves scales with models of others; tables mark its rows as not native.
@@ -157,6 +160,7 @@ class Method:
     lr_channels: int = 3
     codec: str = ""
     margin: int | None = None
+    build_margin: BuildMargin | None = None
     siblings: Mapping[str, str] = field(default_factory=dict)
     derived: bool = False
     indirect: bool = False

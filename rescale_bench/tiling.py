@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import MethodError
-from rescale_bench.interfaces import Method, Rescaler
+from rescale_bench.interfaces import Method, Rescaler, States, Value
 from rescale_bench.scales import exact, lr_side, lr_size
 
 if TYPE_CHECKING:
@@ -33,13 +33,23 @@ SAFETY = 1.5
 """Factor on what was counted: workspaces inside of kernels, and what the allocator keeps."""
 
 
-def why_whole(method: Method) -> str:
-    """Say why tiles of a method cannot equal the whole; "" where they can."""
-    if method.draws:
-        return f"{method.name} draws random numbers for the whole image"
-    if method.margin is None:
+def margin_of(method: Method, states: Callable[[], States], options: Mapping[str, Value]) -> int | None:
+    """Return the margin of one build in LR pixels, None where its tiles cannot equal the whole.
+
+    states: called only where the method needs its weights to say.
+    """
+    if method.build_margin is not None:
+        return method.build_margin(states(), options)
+    return None if method.draws else method.margin
+
+
+def why_whole(method: Method, margin: int | None) -> str:
+    """Say why tiles of a method cannot equal the whole; "" where they can. margin: from margin_of."""
+    if margin is not None:
+        return ""
+    if method.margin is None and method.build_margin is None:
         return f"{method.name} declares no margin: what its halves see of an image has no known bound"
-    return ""
+    return f"{method.name} draws random numbers for the whole image"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def main(runs: Path) -> None:
     figure = HERE / "equal-budget.png"
     command("plot", "-i", sweep, "--kind", "scale", "-o", str(figure))
     rows, budgets, machines = trained()
-    head = HEAD.format(budget=" and ".join(sorted(budgets)), hardware="; ".join(sorted(machines)), rows="\n".join(rows))
+    head = HEAD.format(budget=" and ".join(sorted(budgets)), hardware="; ".join(sorted(machines)).replace(", 1 threads", ""), rows="\n".join(rows))
     narrow = "psnr_y,ssim_y,psnr_lr,ssim_lr,bpp_png"
     page = [
         head,

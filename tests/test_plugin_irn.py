@@ -315,6 +315,41 @@ def test_margin_of_colour_covers_what_is_seen():
         assert difference[margin + 1 :].max() == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "part", "expected"),
+    [("irn", "x2", 80), ("irn", "x4", 120), ("irn", "x8", 140), ("irn-ld", "x3", 120), ("irn-e", "x4", 160)],
+)
+def test_margin_of_a_build_covers_what_is_seen_where_z_is_zero(name, part, expected):
+    method, state, scale = METHODS[name], narrow(name, part), int(part[1:])
+    options = {"z": "zero"}
+    margin = method.build_margin({part: state}, options)
+    assert margin == expected
+    lr = torch.rand(1, 3, 2, margin + 24)
+    changed = lr.clone()
+    changed[..., 0] = 1 - changed[..., 0]
+    rescaler = method.build({part: state}, "cpu", options)
+    wide = scale * lr.shape[-1]
+    up = [rescaler.upscale(item, scale, (2 * scale, wide)) for item in (lr, changed)]
+    hr = torch.rand(1, 3, 2 * scale, wide)
+    other = hr.clone()
+    other[..., :scale] = 1 - other[..., :scale]
+    down = [rescaler.downscale(item, scale) for item in (hr, other)]
+    for (first, second), pixel in ((up, scale), (down, 1)):
+        difference = (first - second).abs().amax((0, 1, 2))
+        assert difference[:pixel].max() > 0
+        assert difference[(margin + 1) * pixel :].max() == 0
+
+
+def test_a_drawn_latent_has_no_margin():
+    state = narrow("irn", "x2")
+    zero = State(state.tensors, {"z": "zero"})
+    margin = METHODS["irn"].build_margin
+    assert margin({"x2": state}, {"z": "learned", "z_scale": 1.0}) is None
+    assert margin({"x2": zero}, {"z": "gaussian", "z_scale": 1.0}) is None
+    assert margin({"x2": zero}, {"z": "learned", "z_scale": 1.0}) == 80
+    assert margin({"x2": state}, {"z": "gaussian", "z_scale": 0.0}) == 80
+
+
 def test_listing_imports_no_torch():
     code = (
         "import sys, rescale_bench_plugins.irn as p; list(p.rescale_bench_methods());sys.exit('torch' in sys.modules)"

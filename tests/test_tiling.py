@@ -1,6 +1,7 @@
 """Tiles equal the whole image, and the whole run stays the same whether it was tiled or not."""
 
 import dataclasses
+from decimal import Decimal
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ import toys
 from rescale_bench import levels, tiling
 from rescale_bench.conformance import make_image
 from rescale_bench.errors import MethodError, UsageError
+from rescale_bench.method_weights import choose_weights, load_states
 from rescale_bench.plugin_manager import load_registry
 from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
@@ -63,6 +65,45 @@ def test_tiles_of_the_classics_equal_the_whole(spec, scales):
         high, high_tiled = (half.upscale(sent, scale, (219, 173)) for half in (whole, tiled))
         assert (high - high_tiled).abs().max() < 1e-12
         assert torch.equal(*(levels.to_levels(item.clamp(0, 1), "round") for item in (high, high_tiled)))
+
+
+CORE = 80
+"""Above the margins of the networks below, so that windows begin inside the image."""
+
+
+def learned(spec, scale):
+    """Build a method with the weights it ships, and say its margin."""
+    chosen = REGISTRY.choose_method(parse_spec(spec, "test"))
+    files = choose_weights(chosen, Decimal(scale), REGISTRY).files
+    states = load_states(files, REGISTRY, chosen.record.derived)
+    margin = tiling.margin_of(chosen.record, lambda: states, chosen.options)
+    return chosen.record.build(states, "cpu", chosen.options), margin
+
+
+def shift(half, margin, image, scale):
+    """Return how far tiles are from the whole, down and up."""
+    tiled, size = tiling.Tiled(half, margin, CORE), tuple(image.shape[-2:])
+    low = half.downscale(image, scale)
+    sent = (low.float().clamp(0, 1) * 255).round() / 255
+    pairs = ((low, tiled.downscale(image, scale)), [way.upscale(sent, scale, size) for way in (half, tiled)])
+    return [float((whole - parts).abs().max()) for whole, parts in pairs]
+
+
+@pytest.mark.parametrize(
+    ("spec", "scale", "size"),
+    [
+        ("irn:weights=small", 2, (201, 335)),
+        ("irn:weights=small", 4, (61, 671)),
+        ("bicubic+irn:weights=small", 2, (61, 335)),
+        ("car-edsr:weights=small", 2, (61, 335)),
+    ],
+)
+def test_tiles_of_shipped_networks_equal_the_whole(spec, scale, size):
+    half, margin = learned(spec, scale)
+    image = make_image(size)[None] / 255
+    assert any(span.lr_window.start > 0 for span in tiling.spans(size[1], scale, CORE, margin))
+    assert max(shift(half, margin, image, float(scale))) < 1e-6
+    assert max(shift(half, 0, image, float(scale))) > 1e-4
 
 
 def network():
@@ -146,9 +187,23 @@ def test_what_cannot_be_tiled_says_why(images):
         plan(dataclasses.replace(asked, tile="64"), REGISTRY)
     with pytest.raises(UsageError, match="--tile 32: irn draws random numbers"):
         plan(dataclasses.replace(asked, tile="32", methods="irn:weights=random"), REGISTRY)
+    with pytest.raises(UsageError, match="--tile 32: irn draws random numbers"):
+        plan(dataclasses.replace(asked, tile="32", methods="irn:z=gaussian,weights=small"), REGISTRY)
+    with pytest.raises(UsageError, match="--tile 32: irn-type3 declares no margin"):
+        plan(dataclasses.replace(asked, tile="32", methods="irn-type3:weights=small"), REGISTRY)
     for tile in ("", "0", "-8", "big"):
         with pytest.raises(UsageError, match="--tile"):
             Request(tile=tile)
+
+
+def test_irn_without_a_drawn_latent_runs_in_tiles_and_with_one_on_the_whole(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("rescale_bench.runner.worker.free_bytes", lambda *_: 1)
+    asked = Request(methods="irn:weights=small,irn:z=gaussian,weights=small", datasets=str(images), scales="2",
+                    metrics="psnr_y", tile="auto", output=tmp_path / "run", threads=1)  # fmt: skip
+    assert [note for note in plan(asked, REGISTRY).notes if "draws" in note]
+    execute(asked, REGISTRY, ["test"], quiet=True)
+    tiled = pd.read_parquet(tmp_path / "run" / "results.parquet").set_index("options")["tiled"]
+    assert dict(tiled) == {"": 64, "z=gaussian": 0}
 
 
 def test_bf16_is_a_cell_of_its_own_with_its_own_number(images, tmp_path):

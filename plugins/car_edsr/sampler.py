@@ -39,8 +39,8 @@ def _strip(padded: torch.Tensor, by: Resampling, rows: slice, scale: int) -> tor
     taps = torch.arange(side**2, device=padded.device)
     y = (torch.arange(rows.start, rows.stop, device=padded.device) + 0.5) * scale - 0.5
     x = (torch.arange(kernels.shape[1], device=padded.device) + 0.5) * scale - 0.5
-    top, bottom, upper, lower = _axis(offsets_v * scale + (y[:, None, None] + taps // side), height)
-    left, right, before, after = _axis(offsets_h * scale + (x[:, None] + taps % side), width)
+    top, bottom, upper, lower = _axis(offsets_v * scale, y[:, None, None] + taps // side, height)
+    left, right, before, after = _axis(offsets_h * scale, x[:, None] + taps % side, width)
     upper, lower = upper * width, lower * width
     index = torch.stack((upper + before, upper + after, lower + before, lower + after), -1)
     top, bottom = top * kernels, bottom * kernels
@@ -52,9 +52,17 @@ def _strip(padded: torch.Tensor, by: Resampling, rows: slice, scale: int) -> tor
     return lr.view(*kernels.shape[:2], 3)
 
 
-def _axis(p: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Split coordinates into the weights of both neighbours and their indices: (first, second, left, right)."""
-    floor = p.detach().floor()
-    second = p - floor
-    left = floor.int().clamp(0, side - 1)
+def _axis(
+    moved: torch.Tensor, rest: torch.Tensor, side: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Split coordinates moved + rest into weights and indices of both neighbours: (first, second, left, right).
+
+    rest holds whole and half numbers. Only its half is added before rounding down, so that the weights are as exact far
+    from the origin as near it, and tiles equal the whole.
+    """
+    whole = rest.floor()
+    moved = moved + (rest - whole)
+    floor = moved.detach().floor()
+    second = moved - floor
+    left = (floor + whole).int().clamp(0, side - 1)
     return 1 - second, second, left, (left + 1).clamp(max=side - 1)

@@ -37,6 +37,12 @@ def _build(name: str, states: States, device: str, options: Mapping[str, Value])
     return builder(name)(states, device, options)
 
 
+def _margin(name: str, states: States, options: Mapping[str, Value]) -> int | None:
+    from .rescaler import build_margin
+
+    return build_margin(name, states, options)
+
+
 def _initial(name: str, part: str, seed: int) -> State:
     from .rescaler import initial
 
@@ -68,6 +74,7 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         shipped=SHIPPED / name,
         parameters=parameters,
         draws=True,
+        build_margin=partial(_margin, name),
         training=f"{__name__}.training",
     )
 
@@ -99,6 +106,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         lr_channels=1,
         # Eight blocks of two dense blocks in sequence, each of five 3×3 convolutions: 8·2·5 pixels on every side.
         margin=80,
+        build_margin=None,
         draws=False,
         weights=_published("DIV2K, as the paper", x1="IRN_color.pth"),
     )

@@ -14,6 +14,7 @@ from torch import nn
 
 from rescale_bench.errors import WeightsError
 from rescale_bench.networks.coupling import CouplingBlock, Pair
+from rescale_bench.networks.dense import LAYERS
 from rescale_bench.networks.loading import differences, load_strict
 
 from .squeeze import ColourMatrix, Haar, LearnedSqueeze, haar_weights
@@ -41,6 +42,18 @@ class Layout:
         for operation in self.operations:
             scale *= FACTORS.get(operation, 1)
         return scale
+
+    @property
+    def margin(self) -> int:
+        """Count the LR pixels that either direction sees beyond a pixel.
+
+        In a coupling block y2 needs y1 and y1 needs x2 (inverse: x1 needs x2 needs y1): two dense blocks in a chain.
+        Squeezes join pixels of one block and turn a reach of r pixels into one of r / factor, upwards.
+        """
+        reach = 0
+        for operation in self.operations:
+            reach = -(-reach // FACTORS.get(operation, 1)) + (2 * LAYERS if operation == BLOCK else 0)
+        return reach
 
     @property
     def structure(self) -> tuple[str, ...]:

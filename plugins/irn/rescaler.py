@@ -12,8 +12,8 @@ from rescale_bench.interfaces import Rescaler, State, States, Value
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
 from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
-from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, load_network
-from .restore import RestoreNetwork, load_restore
+from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, infer_layout, load_network
+from .restore import RestoreNetwork, load_restore, restore_margin
 
 EIGHT = (BLOCK,) * 8
 IRN = {"x2": Layout((HAAR, *EIGHT)), "x4": Layout((HAAR, *EIGHT) * 2), "x8": Layout((HAAR, *EIGHT) * 3)}
@@ -97,16 +97,31 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
     network = load_network(states[part].tensors, LAYOUTS[method][part], f"{method} {part}")
     if method == "irn-color":
         return ColourRescaler(network, device, gaussian=False)
-    wanted = options.get("z", "learned")
-    if wanted == "learned":
-        wanted = states[part].metadata.get(LATENT, "gaussian")
-    gaussian, z_scale = wanted == "gaussian", float(options.get("z_scale", 1.0))
+    gaussian, z_scale = _gaussian(states[part], options), float(options.get("z_scale", 1.0))
     if method != "irn-jpeg" or not options.get("crm", True):
         return IrnRescaler(network, device, gaussian, z_scale)
     if RESTORE not in states:
         raise WeightsError(f"{method}: no weights for the part {RESTORE}; import them or choose {method}:crm=false")
     restore = load_restore(states[RESTORE].tensors, f"{method} {RESTORE}")
     return RestoringRescaler(network, restore, device, gaussian, z_scale)
+
+
+def _gaussian(state: State, options: Mapping[str, Value]) -> bool:
+    """Decide whether z is drawn, from the option or, where it says "learned", from the weights."""
+    wanted = options.get("z", "learned")
+    return (state.metadata.get(LATENT, "gaussian") if wanted == "learned" else wanted) == "gaussian"
+
+
+def build_margin(method: str, states: States, options: Mapping[str, Value]) -> int | None:
+    """Return the margin in LR pixels over all given networks, None where z is drawn for the whole image."""
+    found = {part: state for part, state in states.items() if part in LAYOUTS[method]}
+    drawn = float(options.get("z_scale", 1.0)) and any(_gaussian(state, options) for state in found.values())
+    if drawn or not found:
+        return None
+    restored = method == "irn-jpeg" and options.get("crm", True) and RESTORE in states
+    before = restore_margin(states[RESTORE].tensors) if restored else 0
+    layouts = (infer_layout(state.tensors, LAYOUTS[method][part]) for part, state in found.items())
+    return before + max(layout.margin for layout in layouts)
 
 
 def initial(method: str, part: str, seed: int) -> State:

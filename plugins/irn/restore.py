@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from rescale_bench.networks.dense import DenseBlock
+from rescale_bench.networks.dense import LAYERS, DenseBlock
 from rescale_bench.networks.loading import load_strict
 
 RESIDUAL = 0.2
@@ -66,14 +66,23 @@ def load_restore(tensors: Mapping[str, torch.Tensor], where: str) -> RestoreNetw
 
     Raises WeightsError, beginning with where, listing keys and shapes that do not fit.
     """
-    numbers = [int(found[1]) for key in tensors if (found := re.match(r"RRDB_trunk\.(\d{1,3})\.", key))]
     with torch.device("meta"):
         network = RestoreNetwork(
             _outputs(tensors, "conv_first.weight", 64),
-            max(numbers, default=7) + 1,
+            _depth(tensors),
             _outputs(tensors, "RRDB_trunk.0.RDB1.conv1.weight", 32),
         )
     return load_strict(network, tensors, where)
+
+
+def restore_margin(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Count the LR pixels seen beyond one: three dense blocks for each of the trunk, and three convolutions more."""
+    return 3 * LAYERS * _depth(tensors) + 3
+
+
+def _depth(tensors: Mapping[str, torch.Tensor]) -> int:
+    numbers = [int(found[1]) for key in tensors if (found := re.match(r"RRDB_trunk\.(\d{1,3})\.", key))]
+    return max(numbers, default=7) + 1
 
 
 def _outputs(tensors: Mapping[str, torch.Tensor], key: str, default: int) -> int:

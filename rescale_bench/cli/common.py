@@ -51,7 +51,8 @@ def _newest() -> Path:
 
 
 def say(*text: Any) -> None:
-    """Print a remark on stderr."""
+    """Print a remark on stderr, after what stdout was given before: both may go to one file."""
+    sys.stdout.flush()
     print(*(printable(str(part), keep="\n\t") for part in text), file=sys.stderr)
 
 

@@ -7,18 +7,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.interfaces import ImageFile, Protocol
-from rescale_bench.method_weights import ChosenWeights, choose_weights
+from rescale_bench.interfaces import ImageFile, Method, Protocol
+from rescale_bench.method_weights import ChosenWeights, choose_weights, load_states
 from rescale_bench.plugin_manager import Chosen, Registry
 from rescale_bench.runner.request import Request
 from rescale_bench.scales import parse_scales
 from rescale_bench.specs import Spec, parse_list
-from rescale_bench.tiling import why_whole
+from rescale_bench.tiling import margin_of, why_whole
 
 NO_FILE = "none"
 
@@ -89,10 +90,10 @@ def plan(request: Request, registry: Registry) -> Plan:
     datasets = [_images(name, request.limit, registry, notes) for name in _names(request.datasets)]
     _refuse_same_names(datasets, request.datasets)
     for method in methods:
-        _check_tile(method, request, notes)
         served = [scale for scale in scales if scale in method.record.scales]
         notes.extend(_not_served(method, scales, served))
         weights = {scale: choose_weights(method, scale, registry) for scale in served}
+        notes.extend(_check_tile(method, request, weights.values(), registry))
         own = codecs or [_own_codec(method, registry)]
         cells.extend(_cells(method, datasets, weights, own, protocol, request))
     if not cells:
@@ -159,13 +160,19 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _check_tile(method: Chosen, request: Request, notes: list[str]) -> None:
+def _check_tile(
+    method: Chosen, request: Request, weights: Iterable[ChosenWeights], registry: Registry
+) -> Iterable[str]:
     """Refuse tiles of a given size where they cannot equal the whole; say where auto will not tile."""
-    reason = why_whole(method.record) if request.tile != "off" else ""
-    if reason and request.fixed_tile:
+    if request.tile == "off":
+        return []
+    record: Method = method.record
+    states = (partial(load_states, chosen.files, registry, record.derived) for chosen in weights)
+    margins = [margin_of(record, load, method.options) for load in states]
+    reasons = list(dict.fromkeys(filter(None, (why_whole(record, margin) for margin in margins))))
+    for reason in reasons if request.fixed_tile else ():
         raise UsageError(f"--tile {request.tile}: {reason}, so its tiles differ from the whole; use --tile auto or off")
-    if reason:
-        notes.append(f"--tile auto: {reason}; it runs on whole images only")
+    return [f"--tile auto: {reason}; it runs on whole images only" for reason in reasons]
 
 
 def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> list[str]:

@@ -9,13 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.image import Loaded, read_image
-from rescale_bench.interfaces import Method, Protocol, Sample
+from rescale_bench.interfaces import Method, Protocol, Sample, Value
 from rescale_bench.method_weights import load_states
 from rescale_bench.plugin_manager import Chosen, Registry, load_registry
 from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
@@ -24,7 +24,7 @@ from rescale_bench.runner.keep import keep_outputs
 from rescale_bench.runner.memory import free_bytes
 from rescale_bench.specs import parse_spec
 from rescale_bench.store import SCHEMA
-from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, why_whole
+from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
 
 IMAGE_BYTES = 256 * 2**20
 KEPT_METHODS = 2
@@ -91,6 +91,7 @@ class Worker:
         self.prepared = Recent(IMAGE_BYTES)
         self.halves = Recent(KEPT_METHODS)
         self.memory: dict[Hashable, float] = {}
+        self.margins: dict[Hashable, int | None] = {}
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Measure one cell and return its journal line; nothing short of a kill escapes as an exception."""
@@ -112,7 +113,7 @@ class Worker:
         halves = self.halves.get(build_key(cell), lambda: self._build(cell, method), lambda _: 1)
         core = self._tile(cell, halves, hr)
         if core:
-            down, up = (Tiled(half, halves.method.margin or 0, core) for half in (halves.down, halves.up))
+            down, up = (Tiled(half, self._margin(cell, method) or 0, core) for half in (halves.down, halves.up))
             halves = replace(halves, down=down, up=up)
         sample = round_trip(
             replace(halves, dtype=cell.dtype),
@@ -159,7 +160,8 @@ class Worker:
         """Choose the side of a cell's tiles in LR pixels, 0 for the whole image."""
         if cell.tile:
             return int(cell.tile)
-        if not self.setup.auto_tile or why_whole(halves.method):
+        margin = self._margin(cell, halves.method) if self.setup.auto_tile else None
+        if margin is None:
             return 0
         key = (*build_key(cell), cell.scale)
         if key not in self.memory:
@@ -167,11 +169,20 @@ class Worker:
             self.memory[key] = bytes_per_pixel(halves.down, float(cell.scale), self.setup.device)
         free = free_bytes(self.setup.device, self.setup.memory_limit, self.setup.share)
         size = (hr.shape[-2], hr.shape[-1])
-        return fitting_core(self.memory[key], size, float(cell.scale), halves.method.margin or 0, free)
+        return fitting_core(self.memory[key], size, float(cell.scale), margin, free)
+
+    def _margin(self, cell: Cell, method: Method) -> int | None:
+        key = build_key(cell)
+        if key not in self.margins:
+            states = partial(load_states, cell.files, self.registry, method.derived)
+            self.margins[key] = margin_of(method, states, self._options(cell))
+        return self.margins[key]
+
+    def _options(self, cell: Cell) -> Mapping[str, Value]:
+        return self.registry.choose_method(parse_spec(f"{cell.method}:{cell.options}", "--methods")).options
 
     def _build(self, cell: Cell, method: Method) -> Halves:
-        spec = parse_spec(f"{cell.method}:{cell.options}", "--methods")
-        options = self.registry.choose_method(spec).options
+        options = self._options(cell)
 
         def half() -> Any:
             states = load_states(cell.files, self.registry, method.derived)
