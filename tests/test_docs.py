@@ -128,7 +128,8 @@ def test_every_picture_is_shown_drawn_and_small():
     shown = {name for page in PAGES for name in re.findall(r"\(images/(.+?)\.png\)", page.read_text())}
     committed = {path.stem for path in (DOCS / "images").glob("*.png")}
     assert shown == committed
-    source = (DOCS / "pictures.py").read_text() + (DOCS / "diagrams.py").read_text()
+    scripts = (DOCS / "pictures.py", DOCS / "diagrams.py", DOCS.parent / "results" / "equal_budget.py")
+    source = "".join(script.read_text() for script in scripts)
     assert {name for name in committed if f'"{name.removeprefix("method-")}"' not in source} == set()
     assert max(path.stat().st_size for path in (DOCS / "images").glob("*.png")) < 100_000
 
@@ -142,3 +143,30 @@ def test_the_published_numbers_of_the_gallery_are_transcribed_ones():
     printed = re.findall(r"^\| .* \| ([\d.–]+) \| ([\d.–]+) \| ([\d.–]+) \| ", text, re.M)
     assert len(printed) == 8
     assert {value for row in printed for value in row if value != "–"} <= known
+
+
+MEASURED = {
+    "bicubic": ("bicubic", "bicubic", "bicubic"),
+    "bicubic + EDSR-baseline": ("bicubic+edsr-baseline",) * 3,
+    "CAR & EDSR-baseline": ("car-edsr", "", "car-edsr"),
+    "IRN (×3: IRN_LD)": ("irn", "irn-ld", "irn"),
+    "FGRN": ("fgrn", "", "fgrn"),
+    "AIDN": ("aidn",) * 3,
+}
+"""Rows of the gallery's table of measured numbers, and the methods of results/equal-budget.md behind them."""
+
+
+def test_the_gallery_shows_the_numbers_of_the_equal_budget():
+    source = (DOCS.parent / "results" / "equal-budget.md").read_text(encoding="utf-8")
+    set5 = source.split("### Set5", 1)[1].split("###", 1)[0]
+    scores = {
+        (scale, method): score
+        for scale, method, score in re.findall(r"^\| +×(\d) \| (\S+)[^|]*\| +5 \|[ *]*(?:<u>)?([\d.]+)", set5, re.M)
+    }
+    page = (DOCS / "methods.md").read_text(encoding="utf-8")
+    text = page.split("| system, small weights |", 1)[1].split("\n\n", 1)[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert [row[0] for row in rows] == list(MEASURED)
+    for name, *shown in rows:
+        for scale, method, number in zip("234", MEASURED[name], shown, strict=True):
+            assert number == (f"{float(scores[scale, method]):.2f}" if method else "–")
