@@ -130,6 +130,18 @@ def test_a_method_absent_at_a_scale_shows_dashes():
     assert [cell.text for cell in absent.values()] == ["×2", "irn", "–", "–", "–"]
 
 
+def test_an_image_that_changed_between_two_methods_is_never_paired():
+    old, new = "a" * 64, "b" * 64
+    first = [row("bicubic", name, 30.0, image_sha256=old) for name in ("one", "two", "three")]
+    second = [row("irn", name, 33.0, image_sha256=new if name == "one" else old) for name in ("one", "two", "three")]
+    assert sorted(set(prepare(frame(first, second))["image"])) == ["one {aaaaaaaa}", "one {bbbbbbbb}", "three", "two"]
+    text = render(leaderboard(frame(first, second)), "plain")
+    assert len(re.findall(r"3/4", text)) == 2
+    # The same method measured again on the new content: the latest counts, and all are comparable.
+    again = [row("bicubic", "one", 31.0, image_sha256=new)]
+    assert set(prepare(frame(first, second, again))["image"]) == {"one", "two", "three"}
+
+
 def test_infinite_values_are_counted_and_left_out():
     board = leaderboard(frame(rows("bicubic", A), rows("lanczos3", [math.inf, 32.5, 36.0]), rows("nearest", C)))
     found = line(board, "lanczos3")["psnr_y ↑ [dB]"]

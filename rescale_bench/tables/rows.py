@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {
     "options": "", "weights": "", "weights_sha256": "", "codec": "", "protocol": "", "protocol_version": "",
     "seed": 0, "tile": "", "dtype": "", "native": True, "metric_version": "", "direction": "none", "unit": "",
-    "decimals": 3, "pool": "mean", "repeatable": True, "ceiling": False,
+    "image_sha256": "", "decimals": 3, "pool": "mean", "repeatable": True, "ceiling": False,
     "height": math.nan, "width": math.nan, "lr_height": math.nan, "lr_width": math.nan,
 }  # fmt: skip
 """What stands in for a column that a hand-made table lacks."""
@@ -36,7 +36,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """Fill in missing columns, keep the latest of repeated cells, and add `label`.
 
     A label is made longer by another type than float32 ("irn {bf16}"), and where two rows would share one: by the
-    digest of the weights, the tile.
+    digest of the weights, the tile. An image whose file changed between two methods is two images.
     Raises UsageError when there is no row.
     """
     if frame.empty:
@@ -59,6 +59,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
             rows[name] = rows[name].astype(object).where(~gaps, DEFAULTS.get(name, ""))
     rows = rows.astype(dict.fromkeys(TEXTS, str))
     rows = rows.drop_duplicates(list(CELL), keep="last")
+    rows["image"] = _one_content(rows)
     rows["metric"] = _versioned(rows)
     keys = zip(rows["method"], rows["options"], rows["weights"], strict=True)
     names = {key: method_label(*key) for key in set(keys)}
@@ -68,6 +69,14 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     for column in ("weights_sha256", "tile"):
         rows["label"] = _told_apart(rows, column)
     return rows
+
+
+def _one_content(rows: pd.DataFrame) -> pd.Series[str]:
+    """Name images of one name and several contents apart: methods are compared on identical images only."""
+    contents = rows["image_sha256"].fillna("").astype(str)
+    known = rows.assign(content=contents.where(contents != ""))
+    several = known.groupby(["dataset", "image"])["content"].transform("nunique") > 1
+    return rows["image"].where(~several, rows["image"] + " {" + contents.str[:8] + "}")
 
 
 def _versioned(rows: pd.DataFrame) -> pd.Series[str]:
