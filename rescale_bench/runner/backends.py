@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,7 +79,8 @@ def _in_parallel(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dic
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     # loky takes a worker's first network for a leak and renews the worker: nothing is lost, nothing is to be done.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    finished = parallel(delayed(run_cell)(setup, cell) for cell in cells)
+    with _deaf_children():
+        finished = parallel(delayed(run_cell)(setup, cell) for cell in cells)
     try:
         for line in finished:  # noqa: UP028  # yield from would close it before the filter below is set
             yield line
@@ -86,6 +88,26 @@ def _in_parallel(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dic
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's advice where a run is interrupted
             finished.close()
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: a terminal sends it to all, also to those that are still importing.
+
+    What is blocked stays blocked in a child. This process ends them, and gets a Ctrl-C of the meantime afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # loky starts it with the first worker, which unblocks SIGINT; a running one is left alone.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _on_cluster(scheduler: str, setup: Setup, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
