@@ -72,4 +72,5 @@ def rescale_bench_methods() -> Iterable[Method]:
             build=_build(kernel),
             options=(ANTIALIAS,),
             margin=MARGINS[kernel],
+            batches=True,
         )

@@ -30,9 +30,13 @@ Size = tuple[int, int]
 class Indirect:
     """Serve a fractional scale with a fixed-scale model and two bicubic steps (type III and ceil)."""
 
-    def __init__(self, base: Base, inner: Callable[[Method], Rescaler], antialias: bool) -> None:
+    def __init__(self, base: Base, inner: _Builder, antialias: bool) -> None:
         """Keep the choice of models, how to build one, and the rule of the last bicubic step."""
         self.base, self.inner, self.antialias = base, inner, antialias
+
+    def compile_networks(self) -> None:
+        """Compile the models, each when it is built."""
+        self.inner.compiles = True
 
     @property
     def parameter_count(self) -> int | None:
@@ -212,6 +216,8 @@ def _wrap(
         derived=True,
         indirect=True,
         draws=any(owner.draws for owner in owners),
+        batches=all(owner.batches for owner in owners),
+        compiles=any(owner.compiles for owner in owners),
     )
 
 
@@ -221,11 +227,17 @@ class _Builder:
     def __init__(self, states: States, device: str, options: Mapping[str, Value]) -> None:
         self.states, self.device, self.options = states, device, options
         self.built: dict[str, Rescaler] = {}
+        self.compiles = False
 
     def __call__(self, method: Method) -> Rescaler:
         if method.name not in self.built:
             own = {option.name: self.options[option.name] for option in method.options}
-            self.built[method.name] = method.build(states_of(method, self.states), self.device, own)
+            rescaler = method.build(states_of(method, self.states), self.device, own)
+            if self.compiles and method.compiles:
+                from rescale_bench.compiling import compile_rescaler
+
+                rescaler = compile_rescaler(rescaler)
+            self.built[method.name] = rescaler
         return self.built[method.name]
 
     @property

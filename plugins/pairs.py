@@ -24,6 +24,12 @@ class Pair:
         self.down, self.up = down, up
         self.parameter_count = sum(int(getattr(half, "parameter_count", 0)) for half in (down, up))
 
+    def compile_networks(self) -> None:
+        """Compile what the halves say they gain from."""
+        for half in (self.down, self.up):
+            if hasattr(half, "compile_networks"):
+                half.compile_networks()
+
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with the first."""
         return self.down.downscale(hr, scale)
@@ -78,6 +84,8 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         build_margin=margin if down.build_margin or up.build_margin else None,
         derived=True,
         draws=down.draws or up.draws,
+        batches=down.batches and up.batches,
+        compiles=down.compiles or up.compiles,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -78,6 +79,15 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> Loaded:
         data = _read_bytes(path, limit)
         pixels, grey, notes, kind = _decode(data, limit)
     return Loaded(pixels, grey, notes, hashlib.sha256(data).hexdigest(), kind)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Read the height and width that a file's head declares, before any rotation; raises ImageError naming the file."""
+    path = Path(path)
+    with _named(path), path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _open(file) as image:
+            return image.height, image.width
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
@@ -182,7 +192,7 @@ def _decode(data: bytes, limit: int) -> tuple[np.ndarray, bool, tuple[str, ...],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is checked here or raises
         _refuse_deep(data)
-        with _open(data) as image:
+        with _open(io.BytesIO(data)) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             _refuse_unusable(image, limit)
             if kind == "PNG":
@@ -191,15 +201,17 @@ def _decode(data: bytes, limit: int) -> tuple[np.ndarray, bool, tuple[str, ...],
             return *_pixels(image, notes), tuple(notes), kind
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     """Open without Pillow's own pixel limit, which is a global below what our option may ask for."""
     with _PILLOW_LIMIT:
         kept = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            return Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
-            known = data.startswith((PNG_MAGIC, *TIFF_MAGICS, b"BM", b"\xff\xd8\xff")) or data[8:12] == b"WEBP"
+            file.seek(0)
+            head = file.read(12)
+            known = head.startswith((PNG_MAGIC, *TIFF_MAGICS, b"BM", b"\xff\xd8\xff")) or head[8:12] == b"WEBP"
             if known:
                 raise ImageError("truncated, damaged or of an unsupported kind (its header cannot be read)") from None
             raise ImageError("is not a PNG, BMP, JPEG, WebP or TIFF image") from None

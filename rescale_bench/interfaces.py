@@ -71,6 +71,8 @@ class Rescaler(Interface):
 
     Tensors are (1, C, H, W) float32 in [0, 1], C = 3 (1 for the LR of a method with lr_channels = 1);
     float64 results are taken too, for methods whose exact halves must round as MATLAB's do.
+    Where Method.batches is set the first side may be N, for N images.
+    `compile_networks() -> None` is optional: it puts torch.compile around what gains from it (see compiling.py).
     """
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
@@ -139,6 +141,8 @@ class Method:
     derived: True when made from other methods by a name rule; its parts are then written "method/part".
     indirect: True for a wrapper that serves scales with models of others; tables mark its rows as not native.
     draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
+    batches: True when both halves take N images of one size and give each what it would get alone, within 1e-6.
+    compiles: True when `run --compile` may put torch.compile around it (see Rescaler).
     ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
     training: dotted path of the module with `recipes()` (rescale_bench.training.recipe), imported by `train` alone.
     """
@@ -165,6 +169,8 @@ class Method:
     derived: bool = False
     indirect: bool = False
     draws: bool = False
+    batches: bool = False
+    compiles: bool = False
     ceiling: bool = False
     training: str = ""
 
@@ -348,8 +354,9 @@ class Metric:
     version: "implementation/number", raised when a number moves. measure: (sample, options) → value;
     raises UndefinedValueError. decimals: printed by default. repeatable: False for clocks and memory.
     requires: () → problems (missing packages or files) with the command that helps, empty when usable.
-    needs: extra inputs, "macs" alone so far. pool: "mean", or "hr-pixels" / "lr-pixels" when a pooled
-    value weighted by those pixels is reported beside the mean.
+    needs: "macs" (they are counted), "quiet" (nothing may run beside the halves). pool: "mean", or "hr-pixels" /
+    "lr-pixels" when a pooled value weighted by those pixels is reported beside the mean.
+    on_device: True when measure takes tensors of any device; the others get them on the CPU.
     """
 
     name: str
@@ -366,3 +373,4 @@ class Metric:
     needs: frozenset[str] = frozenset()
     pool: Literal["mean", "hr-pixels", "lr-pixels"] = "mean"
     minimum: int = 1
+    on_device: bool = False

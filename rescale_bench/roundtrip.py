@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
@@ -100,28 +100,61 @@ def round_trip(
     hr: from prepare_hr. reference: from reference_lr. seed: what random draws of the halves start from.
     Raises MethodError when a half breaks its contract, CodecError when the file format does.
     """
-    from rescale_bench import levels
+    return round_trips(halves, [hr], scale, protocol, loop, seed, [reference], macs)[0]
 
-    method = halves.method
+
+def round_trips(
+    halves: Halves,
+    hrs: Sequence[torch.Tensor],
+    scale: Decimal,
+    protocol: Protocol,
+    loop: Loop,
+    seed: int,
+    references: Sequence[torch.Tensor],
+    macs: bool = False,
+) -> list[Sample]:
+    """Run the cells of images of one size, which go through a half together; arguments and errors as in round_trip.
+
+    The seconds of a half are shared out evenly; the peak memory is that of the whole batch.
+    """
+    method, count = halves.method, len(hrs)
     if scale not in method.scales:
         raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
-    size = (hr.shape[-2], hr.shape[-1])
-    image = _to_input(hr, halves.device)
-    down = _half(halves, "downscale", lambda: halves.down.downscale(image.clone(), float(scale)), seed)
+    size = (hrs[0].shape[-2], hrs[0].shape[-1])
+    images = _stacked([_to_input(hr, halves.device) for hr in hrs])
+    down = _half(halves, "downscale", lambda: halves.down.downscale(images.clone(), float(scale)), seed)
     expected = None if method.ceiling else (method.lr_channels, *reference_size(size, scale))
-    lr = _checked(down.result, method, "downscale", expected)
-    sent, file, received = _through_file(lr, protocol, method, loop)
+    lrs = _checked(down.result, method, "downscale", expected, count)
+    files = [_through_file(lr, protocol, method, loop) for lr in lrs]
+    received = _stacked([each for _, _, each in files])
     up = _half(halves, "upscale", lambda: halves.up.upscale(received.to(halves.device), float(scale), size), seed + 1)
-    sr = _checked(up.result, method, "upscale", (3, *size))
-    counts = _macs(halves, image, received, scale, size) if macs else (None, None)
-    costs = Costs(down.seconds, up.seconds, down.peak_mb, up.peak_mb, _parameters(halves.down), *counts)
+    srs = _checked(up.result, method, "upscale", (3, *size), count)
+    # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
+    counts = _macs(halves, images[:1], received[:1], scale, size) if macs else (None, None)
+    costs = Costs(down.seconds / count, up.seconds / count, down.peak_mb, up.peak_mb, _parameters(halves.down), *counts)
+    return [_sample(*each, scale, protocol, costs) for each in zip(hrs, lrs, files, srs, references, strict=True)]
+
+
+def _sample(
+    hr: torch.Tensor,
+    lr: torch.Tensor,
+    file: _File,
+    sr: torch.Tensor,
+    reference: torch.Tensor,
+    scale: Decimal,
+    protocol: Protocol,
+    costs: Costs,
+) -> Sample:
+    from rescale_bench import levels
+
+    sent, content, received = file
     return Sample(
         hr=hr,
         sr=levels.to_levels(sr[: hr.shape[0]], protocol.sr_rounding),
         lr=_scored_lr(lr, received[0], protocol),
         lr_reference=reference,
         lr_sent=sent,
-        file=file,
+        file=content,
         scale=scale,
         protocol=protocol,
         costs=costs,
@@ -138,7 +171,7 @@ def upscale_file(
     received = _received(loop.codec.decode(file)).to("cpu")
     halves = Halves(method, up, up)
     run = _half(halves, "upscale", lambda: up.upscale(received, float(scale), size), seed + 1)
-    return _checked(run.result, method, "upscale", (3, *size))
+    return _checked(run.result, method, "upscale", (3, *size))[0]
 
 
 def cell_seed(seed: int, *identity: str) -> int:
@@ -183,30 +216,37 @@ def _to_input(hr: torch.Tensor, device: str) -> torch.Tensor:
     return (image.expand(-1, 3, -1, -1).contiguous() if image.shape[1] == 1 else image).to(device)
 
 
-def _checked(result: Any, method: Method, half: str, expected: tuple[int, ...] | None) -> torch.Tensor:
-    """Check a half's output and return it clamped to [0, 1], (C, H, W), on the CPU."""
+def _stacked(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return images[0] if len(images) == 1 else torch.cat(list(images))
+
+
+def _checked(result: Any, method: Method, half: str, expected: tuple[int, ...] | None, count: int = 1) -> torch.Tensor:
+    """Check a half's output for so many images and return it clamped to [0, 1], (count, C, H, W), on the CPU."""
     import torch
 
     where = f"{method.name}: {half}"
     if not isinstance(result, torch.Tensor):
         raise MethodError(f"{where} returned {type(result).__name__}, not a torch tensor")
-    if result.ndim != 4 or result.shape[0] != 1:
-        raise MethodError(f"{where} returned shape {tuple(result.shape)}, not (1, C, H, W)")
+    if result.ndim != 4 or result.shape[0] != count:
+        raise MethodError(f"{where} returned shape {tuple(result.shape)}, not ({count}, C, H, W)")
     if expected is not None and tuple(result.shape[1:]) != expected:
         wanted = "×".join(map(str, expected))
         raise MethodError(f"{where} returned {'×'.join(map(str, result.shape[1:]))} where {wanted} is due")
     if not result.is_floating_point():
         raise MethodError(f"{where} returned {result.dtype}, not floats in [0, 1]")
-    image = result.detach()[0].to("cpu")
-    image = image if image.dtype == torch.float64 else image.to(torch.float32)
-    if not torch.isfinite(image).all():
+    images = result.detach().to("cpu")
+    images = images if images.dtype == torch.float64 else images.to(torch.float32)
+    if not torch.isfinite(images).all():
         raise MethodError(f"{where} returned values that are not finite")
-    return image.clamp(0, 1)
+    return images.clamp(0, 1)
 
 
-def _through_file(
-    lr: torch.Tensor, protocol: Protocol, method: Method, loop: Loop
-) -> tuple[torch.Tensor | None, bytes | None, torch.Tensor]:
+_File = tuple["torch.Tensor | None", "bytes | None", "torch.Tensor"]
+
+
+def _through_file(lr: torch.Tensor, protocol: Protocol, method: Method, loop: Loop) -> _File:
     """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass."""
     import torch
 

@@ -43,6 +43,11 @@ def margin_of(method: Method, states: Callable[[], States], options: Mapping[str
     return None if method.draws else method.margin
 
 
+def draws(method: Method, states: Callable[[], States], options: Mapping[str, Value]) -> bool:
+    """Tell whether one build draws random numbers; where its margin is unknown, what the record says."""
+    return method.draws and (method.build_margin is None or method.build_margin(states(), options) is None)
+
+
 def why_whole(method: Method, margin: int | None) -> str:
     """Say why tiles of a method cannot equal the whole; "" where they can. margin: from margin_of."""
     if margin is not None:

@@ -65,5 +65,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         parameters=PARAMETERS,
         # EDSR's 68 cover the resampler's 88 HR pixels; holds for tiles that begin at multiples of 8.
         margin=68,
+        batches=True,
+        compiles=True,
         training=f"{__name__}.training",
     )

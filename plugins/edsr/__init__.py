@@ -68,6 +68,8 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         parameters=PARAMETERS[name],
         # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail.
         margin=2 * blocks + 4,
+        batches=True,
+        compiles=True,
         training=f"{__name__}.training",
     )
 

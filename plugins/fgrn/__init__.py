@@ -40,5 +40,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         parts=_parts,
         shipped=Path(__file__).parent / "weights",
         parameters={"x2": 1_330_949, "x4": 3_350_687},
+        batches=True,
+        compiles=True,
         training=f"{__name__}.training",
     )

@@ -74,6 +74,8 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         shipped=SHIPPED / name,
         parameters=parameters,
         draws=True,
+        batches=True,
+        compiles=True,
         build_margin=partial(_margin, name),
         training=f"{__name__}.training",
     )

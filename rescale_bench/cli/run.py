@@ -34,6 +34,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: cpu)")
     parser.add_argument("--dtype", help="float32, or bf16 for bfloat16 inside networks (default: float32)")
     parser.add_argument("--tile", metavar="N", help="auto: tiles where memory is short; N: LR pixels (default: off)")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="images of one size through a network at once (default: 1)"
+    )
+    parser.add_argument("--compile", action="store_true", default=None, help="torch.compile around networks")
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="kill and fail a cell that takes longer")
     parser.add_argument("--memory-limit", metavar="SIZE", help="kill and fail a cell whose process holds more (4GB)")
     parser.add_argument("--backend", help="loky: this machine; dask: the workers of --scheduler (default: loky)")

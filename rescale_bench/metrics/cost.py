@@ -40,8 +40,8 @@ def _metric(
 COSTS = (
     _metric("seconds_down", "seconds_down", "wall-clock time of the downscaler", "s", 3, clock=True),
     _metric("seconds_up", "seconds_up", "wall-clock time of the upscaler", "s", 3, clock=True),
-    _metric("peak_mb_down", "peak_mb_down", "peak memory during downscaling, 10^6 bytes", "MB", 0, clock=True),
-    _metric("peak_mb_up", "peak_mb_up", "peak memory during upscaling, 10^6 bytes", "MB", 0, clock=True),
+    _metric("peak_mb_down", "peak_mb_down", "peak memory during downscaling, 10^6 bytes", "MB", 0, True, ("quiet",)),
+    _metric("peak_mb_up", "peak_mb_up", "peak memory during upscaling, 10^6 bytes", "MB", 0, True, ("quiet",)),
     _metric("params", "parameters", "trainable numbers of the method", "", 0),
     _metric("macs_down", "macs_down", "multiply-accumulates of the downscaler", "MAC", 0, needs=("macs",)),
     _metric("macs_up", "macs_up", "multiply-accumulates of the upscaler", "MAC", 0, needs=("macs",)),

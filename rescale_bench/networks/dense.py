@@ -85,10 +85,19 @@ class DenseBlock(nn.Module):
 
     def _pack(self) -> Packed:
         """Return the rearranged weights, made once and again whenever the weights were replaced or written to."""
+        if torch.compiler.is_compiling() and self._packed is not None:
+            return self._packed  # compiled networks are not trained any more; the stamps would end up in the graph
         stamp = tuple(_stamp(parameter) for parameter in self.parameters())
         if self._packed is None or self._packed.stamp != stamp:
             self._packed = pack(self, stamp)
         return self._packed
+
+
+def prepare(network: nn.Module) -> None:
+    """Rearrange the weights of all dense blocks of a network now, for what is compiled cannot do it later."""
+    for block in network.modules():
+        if isinstance(block, DenseBlock):
+            block._pack()
 
 
 def _stamp(parameter: torch.Tensor) -> tuple[int, int]:

@@ -6,8 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
+from rescale_bench.compiling import compiled
 from rescale_bench.errors import MethodError, NotNativeError
+from rescale_bench.networks.dense import prepare
 from rescale_bench.networks.padding import crop, pad_to_multiple
 from rescale_bench.scales import exact, lr_size
 
@@ -60,6 +63,13 @@ class FixedScaleRescaler(ABC):
             )
         return crop(self._up(pad_to_multiple(lr, self.lr_multiple)), size).contiguous()
 
+    def compile_networks(self) -> None:
+        """Put torch.compile around the two halves, without the padding and the checks."""
+        for module in vars(self).values():
+            if isinstance(module, nn.Module):
+                prepare(module)
+        self._down, self._up = compiled(self._down), compiled(self._up)  # type: ignore[method-assign]
+
     def _check_scale(self, scale: float) -> None:
         if exact(scale) != self.scale:
             raise NotNativeError(f"this network serves scale {self.scale}, not {exact(scale)}; use a -type3 variant")
@@ -80,6 +90,11 @@ class ScaleSwitch:
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Return the image from the network of that scale. Raises NotNativeError where there is none."""
         return self._find(scale).upscale(lr, scale, size)
+
+    def compile_networks(self) -> None:
+        """Compile all networks; each only when it is first used."""
+        for rescaler in self.rescalers.values():
+            rescaler.compile_networks()
 
     def _find(self, scale: float) -> FixedScaleRescaler:
         for native, rescaler in self.rescalers.items():

@@ -16,7 +16,7 @@ from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.content import ContentServer, fetch_from, local_cell, local_setup, scheduler_address
 from rescale_bench.runner.device import usable_device
-from rescale_bench.runner.guard import guard_for, run_cell
+from rescale_bench.runner.guard import guard_for, run_cell, run_cells, stream
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.worker import Setup, describe, failed_line
 
@@ -31,37 +31,41 @@ SAME = ("rescale-bench", "torch", "numpy", "scipy", "scikit-image", "pillow", "i
 """Packages whose versions must be the same on every worker."""
 
 
-def lines(request: Request, setup: Setup, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
-    """Run cells and yield their journal lines as they come.
+Batch = Sequence[Cell]
+"""Cells for one process to run at once, where their method takes them; mostly one."""
+
+
+def lines(request: Request, setup: Setup, batches: Sequence[Batch]) -> Iterator[dict[str, Any]]:
+    """Run batches of cells and yield their journal lines as they come.
 
     Raises UnavailableError where there is no scheduler or worker, RescaleBenchError where workers die.
     """
-    if not cells:
+    if not batches:
         return iter(())
     if request.backend == "dask":
-        return _on_cluster(request.scheduler, setup, cells)
-    if request.jobs == 1 or len(cells) < 2:
-        return _here(setup, cells)
-    return _on_processes(setup, cells, request.jobs)
+        return _on_cluster(request.scheduler, setup, [cell for cells in batches for cell in cells])
+    if request.jobs == 1 or len(batches) < 2:
+        return _here(setup, batches)
+    return _on_processes(setup, batches, request.jobs)
 
 
-def _here(setup: Setup, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+def _here(setup: Setup, batches: Sequence[Batch]) -> Iterator[dict[str, Any]]:
     try:
-        for cell in cells:
-            yield run_cell(setup, cell)
+        yield from stream(setup, batches)
     finally:
         guard_for.cache_clear()
 
 
-def _on_processes(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
+def _on_processes(setup: Setup, batches: Sequence[Batch], jobs: int) -> Iterator[dict[str, Any]]:
     """Run on processes of this machine; where a cell ends one, what is left runs guarded, so that it fails alone."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    waiting = {cell.cell: cell for cell in cells}
+    waiting = {cell.cell for cells in batches for cell in cells}
     for each in (setup, replace(setup, guarded=True)):
         try:
-            for line in _in_parallel(each, list(waiting.values()), jobs):
-                waiting.pop(line["cell"], None)
+            left = [[cell for cell in cells if cell.cell in waiting] for cells in batches]
+            for line in _in_parallel(each, [cells for cells in left if cells], jobs):
+                waiting.discard(line["cell"])
                 yield line
             return
         except TerminatedWorkerError:
@@ -72,18 +76,18 @@ def _on_processes(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[di
     )
 
 
-def _in_parallel(setup: Setup, cells: Sequence[Cell], jobs: int) -> Iterator[dict[str, Any]]:
+def _in_parallel(setup: Setup, batches: Sequence[Batch], jobs: int) -> Iterator[dict[str, Any]]:
     from joblib import Parallel, delayed
 
-    # One cell a task: what is in flight when a run is killed is one cell a worker.
+    # One batch a task: what is in flight when a run is killed is one batch a worker.
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     # loky takes a worker's first network for a leak and renews the worker: nothing is lost, nothing is to be done.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     with _deaf_children():
-        finished = parallel(delayed(run_cell)(setup, cell) for cell in cells)
+        finished = parallel(delayed(run_cells)(setup, cells) for cells in batches)
     try:
-        for line in finished:  # noqa: UP028  # yield from would close it before the filter below is set
-            yield line
+        for found in finished:
+            yield from found
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's advice where a run is interrupted

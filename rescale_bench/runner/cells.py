@@ -16,10 +16,11 @@ from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.interfaces import ImageFile, Method, Protocol
 from rescale_bench.method_weights import ChosenWeights, choose_weights, load_states
 from rescale_bench.plugin_manager import Chosen, Registry
+from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.request import Request
 from rescale_bench.scales import parse_scales
 from rescale_bench.specs import Spec, parse_list
-from rescale_bench.tiling import margin_of, why_whole
+from rescale_bench.tiling import draws, margin_of, why_whole
 
 NO_FILE = "none"
 
@@ -31,6 +32,7 @@ class Cell:
     cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
     ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
     tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
+    dtype: an Arithmetic as text.
     """
 
     cell: str
@@ -94,8 +96,10 @@ def plan(request: Request, registry: Registry) -> Plan:
         notes.extend(_not_served(method, scales, served))
         weights = {scale: choose_weights(method, scale, registry) for scale in served}
         notes.extend(_check_tile(method, request, weights.values(), registry))
+        arithmetic = _arithmetic(method, request, weights.values(), registry)
+        notes.extend(_refused(method, request, arithmetic))
         own = codecs or [_own_codec(method, registry)]
-        cells.extend(_cells(method, datasets, weights, own, protocol, request))
+        cells.extend(_cells(method, datasets, weights, own, protocol, request, arithmetic))
     if not cells:
         raise UsageError("nothing to run: " + "; ".join(notes))
     return Plan(tuple(cells), tuple(metrics), protocol, tuple(notes))
@@ -175,6 +179,25 @@ def _check_tile(
     return [f"--tile auto: {reason}; it runs on whole images only" for reason in reasons]
 
 
+def _arithmetic(method: Chosen, request: Request, weights: Iterable[ChosenWeights], registry: Registry) -> Arithmetic:
+    """Say how this method's networks will run: together and compiled only where it takes that."""
+    record: Method = method.record
+    batch = request.batch if record.batches else 1
+    if batch > 1:
+        states = (partial(load_states, chosen.files, registry, record.derived) for chosen in weights)
+        # Each cell's draws begin at a seed of its own.
+        batch = 1 if any(draws(record, load, method.options) for load in states) else batch
+    return Arithmetic(request.dtype, batch, request.compile and record.compiles)
+
+
+def _refused(method: Chosen, request: Request, arithmetic: Arithmetic) -> Iterable[str]:
+    if request.compile and not arithmetic.compiled:
+        yield f"--compile: {method.label} has nothing to compile; it is measured as without"
+    if request.batch > 1 and arithmetic.batch == 1:
+        reason = "draws random numbers" if method.record.batches else "takes one image at a time"
+        yield f"--batch: {method.label} {reason}; it is measured as without"
+
+
 def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> list[str]:
     missing = [str(scale) for scale in scales if scale not in served]
     if not missing:
@@ -191,12 +214,13 @@ def _cells(
     codecs: Sequence[Chosen | None],
     protocol: Protocol,
     request: Request,
+    arithmetic: Arithmetic,
 ) -> Iterable[Cell]:
     for images in datasets:
         for file, sha256 in images.files:
             for scale, chosen in weights.items():
                 for codec in codecs:
-                    yield _cell(method, images, (file, sha256), (scale, chosen), codec, protocol, request)
+                    yield _cell(method, images, (file, sha256), (scale, chosen), codec, protocol, request, arithmetic)
 
 
 def _cell(
@@ -207,6 +231,7 @@ def _cell(
     codec: Chosen | None,
     protocol: Protocol,
     request: Request,
+    arithmetic: Arithmetic,
 ) -> Cell:
     (file, sha256), (scale, weights) = image, at
     _, _, options = method.label.partition(":")
@@ -224,7 +249,7 @@ def _cell(
         "protocol_version": protocol.version,
         "seed": request.seed,
         "tile": request.fixed_tile,
-        "dtype": request.dtype,
+        "dtype": str(arithmetic),
     }
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
     key = cell_key({**fields, "versions": versions})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench import environment
+from rescale_bench.compiling import check_compiler
 from rescale_bench.downloads import file_sha256
 from rescale_bench.plugin_manager import Registry
 from rescale_bench.runner.backends import lines
@@ -88,18 +89,20 @@ def execute(
     """
     grid = plan(request, registry)
     preflight(grid, registry)
+    if request.compile:
+        check_compiler()
     # Which devices there are is for the workers to know.
     device = request.device if request.backend == "dask" else usable_device(request.device)
     with Store(request.folder) as store:
         known = store.read_json("run.json").get("metrics")
         _describe(store, request, grid, command)
         outputs = store.folder / "outputs" if request.keep else None
-        pending = in_order(cell for cell in grid.cells if _wanted(cell, store, grid, outputs))
+        pending = [cell for cell in grid.cells if _wanted(cell, store, grid, outputs)]
         setup = _setup(request, registry, grid, device, outputs, verbose)
         if pending:
             store.write_json("env.json", _environment(store, request, setup))
         log.debug("%d cells, %d to measure, %d torch threads each", len(grid.cells), len(pending), setup.threads)
-        done, interrupted, trouble = _measure(store, lines(request, setup, pending), len(pending), quiet)
+        done, interrupted, trouble = _measure(store, lines(request, setup, in_order(pending)), len(pending), quiet)
         if pending or not _table_holds(store, known):
             store.write_table()
         found = [store.cells[cell.cell] for cell in grid.cells if cell.cell in store.cells]
@@ -130,6 +133,7 @@ def _setup(request: Request, registry: Registry, grid: Plan, device: str, output
         timeout=request.timeout,
         memory_limit=request.memory_bytes,
         traces=verbose,
+        beside=request.scores_beside(device) and not any("quiet" in metric.record.needs for metric in grid.metrics),
     )
 
 
@@ -190,7 +194,8 @@ def _environment(store: Store, request: Request, setup: Setup) -> dict[str, Any]
     import torch  # noqa: F401  # its switches are read where it is loaded, and whoever measures loads it
 
     found = environment.describe()
-    found["threads"] |= {"torch": setup.threads}  # of each process, set when it begins
+    # Of each process, set when it begins.
+    found["threads"] |= {"torch": setup.threads, "beside": int(setup.beside)}
     found["workers"] = {"backend": request.backend, "processes": request.jobs, "device": setup.device}
     found["plugin_files"] = {path: file_sha256(Path(path)) for path in setup.plugins}
     return environment.with_earlier(found, store.read_json("env.json"))

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import IO, Any
 
@@ -34,12 +35,33 @@ ONE_AT_A_TIME = threading.Lock()
 """Dask may run a process's tasks in threads; seeds and caches of a worker are for one cell at a time."""
 
 
+def run_cells(setup: Setup, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Run cells in this process, those of one size at once where their method takes them, or each alone."""
+    if len(cells) == 1 or _limited(setup):
+        return [run_cell(setup, cell) for cell in cells]
+    with ONE_AT_A_TIME:
+        return worker_for(setup).run_all(cells)
+
+
 def run_cell(setup: Setup, cell: Cell) -> dict[str, Any]:
     """Run one cell in this process, or in a guarded one where it is limited."""
     with ONE_AT_A_TIME:
-        if setup.timeout or setup.memory_limit or setup.guarded:
+        if _limited(setup):
             return guard_for(setup).run(cell)
         return worker_for(setup).run(cell)
+
+
+def _limited(setup: Setup) -> bool:
+    return bool(setup.timeout or setup.memory_limit or setup.guarded)
+
+
+def stream(setup: Setup, batches: Sequence[Sequence[Cell]]) -> Iterator[dict[str, Any]]:
+    """Run batches of cells one after another in this process, or in a guarded one where cells are limited."""
+    if _limited(setup):
+        for cells in batches:
+            yield from run_cells(setup, cells)
+        return
+    yield from worker_for(setup).stream(batches)
 
 
 @lru_cache(maxsize=1)

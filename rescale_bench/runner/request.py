@@ -10,11 +10,13 @@ from typing import Any
 
 from rescale_bench.errors import UsageError
 from rescale_bench.metrics import DEFAULT_METRICS
+from rescale_bench.runner.arithmetic import DTYPES
 from rescale_bench.runner.memory import parse_bytes
 
 DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
-DTYPES = ("float32", "bf16")
 BACKENDS = ("loky", "dask")
+MANY = 4
+"""Cores from which on one of them is better spent on decoding and scoring than on convolutions."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Request:
     tile: "off", "auto" (tiles where the memory does not suffice), or LR pixels of a tile's side (part of the key).
     dtype: "float32", or "bf16" for convolutions and matrix products in bfloat16 (part of the key).
     timeout: seconds a cell may take (0: any). memory_limit: of one process, as "4GB" ("": none).
+    batch: images of one size that go through a network at once, where it takes them (part of the key).
+    compile: put torch.compile around networks (part of the key).
     backend: "loky" for processes of this machine, "dask" for the workers of the scheduler ("tcp://HOST:8786").
     """
 
@@ -49,6 +53,8 @@ class Request:
     plugins: tuple[str, ...] = ()
     tile: str = "off"
     dtype: str = "float32"
+    batch: int = 1
+    compile: bool = False
     timeout: int = 0
     memory_limit: str = ""
     backend: str = "loky"
@@ -56,7 +62,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Check the numbers. Raises UsageError naming the flag."""
-        lowest = {"limit": 0, "jobs": 1, "threads": 0, "seed": 0, "timeout": 0}
+        lowest = {"limit": 0, "jobs": 1, "threads": 0, "seed": 0, "timeout": 0, "batch": 1}
         for flag, low in lowest.items():
             if getattr(self, flag) < low:
                 raise UsageError(f"--{flag}: {getattr(self, flag)} is below {low}")
@@ -68,6 +74,8 @@ class Request:
         parse_bytes(self.memory_limit, "--memory-limit")
         if (self.backend == "dask") != bool(self.scheduler):
             raise UsageError("--backend dask and --scheduler tcp://HOST:PORT belong together; give both or neither")
+        if self.batch > 1 and (self.limited or self.backend == "dask"):
+            raise UsageError("--batch: with --timeout, --memory-limit or --backend dask a cell runs alone; drop one")
         if self.backend == "dask" and self.keep:
             raise UsageError("--keep: --backend dask leaves no images on this machine; run without --keep")
 
@@ -81,8 +89,26 @@ class Request:
         """Torch threads of one process; all processes together never exceed the cores, unless jobs alone do.
 
         A Dask worker counts as one core: give it more with --threads where it has more to itself.
+        One process on many cores leaves one to the thread beside (see scores_beside).
         """
-        return self.threads or (1 if self.backend == "dask" else max(1, cores() // self.jobs))
+        if self.threads or self.backend == "dask":
+            return self.threads or 1
+        spare = self.jobs == 1 and not self.limited and cores() >= MANY
+        return max(1, cores() // self.jobs - spare)
+
+    @property
+    def limited(self) -> bool:
+        """Whether cells run in a process of their own."""
+        return bool(self.timeout or self.memory_limit)
+
+    def scores_beside(self, device: str) -> bool:
+        """Tell whether one image is scored, and the next one decoded, while another goes through the halves.
+
+        That needs a core of its own, or a GPU that leaves the cores alone. Several processes overlap anyway.
+        """
+        if self.jobs > 1 or self.limited or self.backend == "dask":
+            return False
+        return device.startswith("cuda") or cores() > self.threads_each
 
     @property
     def fixed_tile(self) -> str:

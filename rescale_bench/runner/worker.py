@@ -1,30 +1,42 @@
-"""What one process does: build a method once, run cells, turn every failure into a row."""
+"""What one process does: build a method once, run cells, turn every failure into a row.
+
+A cell has three stages: its image is prepared, goes through the two halves, and is scored. A thread beside the
+halves can prepare the next image and score the last one (Setup.beside).
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
+from rescale_bench.compiling import compile_rescaler
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.image import Loaded, read_image
 from rescale_bench.interfaces import Method, Protocol, Sample, Value
 from rescale_bench.method_weights import load_states
 from rescale_bench.plugin_manager import Chosen, Registry, load_registry
-from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
+from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runner.keep import keep_outputs
 from rescale_bench.runner.memory import free_bytes
 from rescale_bench.specs import parse_spec
 from rescale_bench.store import SCHEMA
 from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
+
+log = logging.getLogger(__name__)
 
 IMAGE_BYTES = 256 * 2**20
 KEPT_METHODS = 2
@@ -39,6 +51,8 @@ class Setup:
     timeout: seconds a cell may take, memory_limit: bytes a process may hold; 0 for any (see guard).
     traces: put the traceback of a failure into the line, under "trace".
     guarded: run cells in a process that they alone can lose (see guard); limits do so too.
+    beside: prepare and score images in a thread of its own, with one torch thread, while another goes through the
+    halves (see Worker.stream).
     """
 
     plugins: tuple[str, ...]
@@ -53,27 +67,49 @@ class Setup:
     memory_limit: int = 0
     traces: bool = False
     guarded: bool = False
+    beside: bool = False
+
+
+@dataclass
+class Work:
+    """A cell on its way through the stages.
+
+    hr, reference: from prepare_hr and reference_lr. tile: side of the tiles, 0 for the whole image.
+    error: "" while nothing went wrong.
+    """
+
+    cell: Cell
+    hr: Any = None
+    reference: Any = None
+    method: Method | None = None
+    sample: Sample | None = None
+    tile: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    traces: list[str] = field(default_factory=list)
 
 
 class Recent:
-    """Keep what was used last, up to a total weight."""
+    """Keep what was used last, up to a total weight; threads may share it."""
 
     def __init__(self, limit: float) -> None:
         """Set the limit, in the unit of the weights given to get."""
         self.limit, self.total = limit, 0.0
+        self.lock = RLock()
         self.items: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any], weigh: Callable[[Any], float]) -> Any:
         """Return the item of a key, made now if it is not kept."""
-        if key not in self.items:
-            item = make()
-            self.items[key] = (item, weigh(item))
-            self.total += self.items[key][1]
-            while self.total > self.limit and len(self.items) > 1:
-                _, (_, weight) = self.items.popitem(last=False)
-                self.total -= weight
-        self.items.move_to_end(key)
-        return self.items[key][0]
+        with self.lock:
+            if key not in self.items:
+                item = make()
+                self.items[key] = (item, weigh(item))
+                self.total += self.items[key][1]
+                while self.total > self.limit and len(self.items) > 1:
+                    _, (_, weight) = self.items.popitem(last=False)
+                    self.total -= weight
+            self.items.move_to_end(key)
+            return self.items[key][0]
 
 
 class Worker:
@@ -92,48 +128,138 @@ class Worker:
         self.halves = Recent(KEPT_METHODS)
         self.memory: dict[Hashable, float] = {}
         self.margins: dict[Hashable, int | None] = {}
+        self.compiled: set[Hashable] = set()
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Measure one cell and return its journal line; nothing short of a kill escapes as an exception."""
-        started = time.perf_counter()
-        traces: list[str] = []
-        try:
-            line = self._measure(cell, traces)
-        except (Exception, SystemExit) as error:  # a plugin that leaves must not take the run with it
-            line = self._failed(describe(error))
-            traces.append(traceback.format_exc())
-        if self.setup.traces and traces:
-            line["trace"] = "\n".join(traces)
-        return {"schema": SCHEMA, **cell.identity(), **line, "seconds": time.perf_counter() - started}
+        return self.run_all((cell,))[0]
 
-    def _measure(self, cell: Cell, traces: list[str]) -> dict[str, Any]:
-        protocol = self.registry.choose_protocol(cell.protocol)
-        method = self.registry.method(cell.method)
-        hr, reference = self._prepared(cell, protocol)
+    def run_all(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+        """Measure cells and return their lines; those of one size may go through the halves together."""
+        works = self._prepare(cells)
+        self._go_through(works)
+        return self._score(works)
+
+    def stream(self, batches: Sequence[Sequence[Cell]]) -> Iterator[dict[str, Any]]:
+        """Measure one batch of cells after another, as run_all, and yield their lines.
+
+        With Setup.beside one more thread decodes the next images, makes their reference LR, and scores the last ones.
+        """
+        if not self.setup.beside:
+            for cells in batches:
+                yield from self.run_all(cells)
+            return
+        import torch
+
+        with ThreadPoolExecutor(1, "scores", _one_thread) as side:
+            # What a thread sets holds for itself, and for those that begin later.
+            side.submit(int).result()
+            torch.set_num_threads(self.setup.threads)
+            scored: Future[list[dict[str, Any]]] | None = None
+            coming = side.submit(self._prepare, batches[0])
+            for following in (*batches[1:], ()):
+                works = coming.result()
+                coming = side.submit(self._prepare, following)
+                self._go_through(works)
+                if scored is not None:
+                    yield from scored.result()
+                scored = side.submit(self._score, works)
+            if scored is not None:
+                yield from scored.result()
+
+    def _prepare(self, cells: Sequence[Cell]) -> list[Work]:
+        """Decode and crop the images and make their reference LR."""
+        works = [Work(cell) for cell in cells]
+        for work in works:
+            with _stage([work]):
+                protocol = self.registry.choose_protocol(work.cell.protocol)
+                work.hr, work.reference = self._prepared(work.cell, protocol)
+        return works
+
+    def _go_through(self, works: Sequence[Work]) -> None:
+        """Give each work its sample, through the halves of its method and the file between them."""
+        for group in self._together([work for work in works if not work.error]):
+            if len(group) > 1 and self._batch(group):
+                continue
+            for work in group:
+                with _stage([work]):
+                    self._halves([work])
+
+    def _together(self, works: Sequence[Work]) -> list[list[Work]]:
+        """Group what has one size: a file's head may say another than its pixels turn out to have."""
+        groups: dict[Hashable, list[Work]] = {}
+        for work in works:
+            groups.setdefault(tuple(work.hr.shape), []).append(work)
+        return list(groups.values())
+
+    def _batch(self, works: Sequence[Work]) -> bool:
+        """Run works together; False where that fails, so that each fails, or holds, alone."""
+        started = time.perf_counter()
+        try:
+            self._halves(works)
+        except Exception as error:
+            log.debug("%s: %d images at once: %s; they go one by one", works[0].cell.method, len(works), error)
+            return False
+        for work in works:
+            work.seconds += (time.perf_counter() - started) / len(works)
+        return True
+
+    def _halves(self, works: Sequence[Work]) -> None:
+        first, cell = works[0], works[0].cell
+        arithmetic = Arithmetic.parse(cell.dtype)
+        protocol, method = self.registry.choose_protocol(cell.protocol), self.registry.method(cell.method)
         halves = self.halves.get(build_key(cell), lambda: self._build(cell, method), lambda _: 1)
-        core = self._tile(cell, halves, hr)
+        core = self._tile(cell, halves, first.hr, len(works))
+        if core and len(works) > 1:
+            raise MethodError("the memory does not hold them at once")
         if core:
             down, up = (Tiled(half, self._margin(cell, method) or 0, core) for half in (halves.down, halves.up))
             halves = replace(halves, down=down, up=up)
-        sample = round_trip(
-            replace(halves, dtype=cell.dtype),
-            hr,
+        trips = partial(
+            round_trips,
+            replace(halves, dtype=arithmetic.dtype),
+            [work.hr for work in works],
             Decimal(cell.scale),
             protocol,
             self._loop(cell),
             cell_seed(cell.seed, cell.method, cell.options, cell.image_sha256, cell.scale),
-            reference,
+            [work.reference for work in works],
             macs=any("macs" in metric.record.needs for metric in self.metrics),
         )
-        values = {metric.label: _value(metric, sample, method, traces) for metric in self.metrics}
+        shape = (build_key(cell), cell.scale, core, len(works), *first.hr.shape)
+        if arithmetic.compiled and shape not in self.compiled:
+            trips()  # compiles: its seconds are not the method's
+            self.compiled.add(shape)
+        samples = trips()
+        for work, sample in zip(works, samples, strict=True):
+            work.sample, work.method = sample, method
+            work.tile = core if core < max(sample.lr.shape[-2:]) else 0
+
+    def _score(self, works: Sequence[Work]) -> list[dict[str, Any]]:
+        """Measure the metrics, keep what is to be kept, and write the journal lines."""
+        return [self._line(work) for work in works]
+
+    def _line(self, work: Work) -> dict[str, Any]:
+        line: dict[str, Any] = {}
+        with _stage([work]):
+            if work.sample is not None and work.method is not None:
+                line = self._scored(work, work.sample, work.method)
+        if work.error:
+            line = self._failed(work.error)
+        if self.setup.traces and work.traces:
+            line["trace"] = "\n".join(work.traces)
+        return {"schema": SCHEMA, **work.cell.identity(), **line, "seconds": work.seconds}
+
+    def _scored(self, work: Work, sample: Sample, method: Method) -> dict[str, Any]:
+        values = {metric.label: _value(metric, sample, method, work.traces) for metric in self.metrics}
         if self.setup.keep:
-            keep_outputs(Path(self.setup.keep), cell.cell, sample)
+            keep_outputs(Path(self.setup.keep), work.cell.cell, sample)
         return {
             "status": "failed" if any(entry["status"] == "failed" for entry in values.values()) else "ok",
             "error": "; ".join(entry["error"] for entry in values.values() if entry["status"] == "failed"),
             "peak_mb": max(filter(None, (sample.costs.peak_mb_down, sample.costs.peak_mb_up)), default=None),
             **_sizes(sample),
-            "tiled": core if core < max(sample.lr.shape[-2:]) else 0,
+            "tiled": work.tile,
             "values": values,
         }
 
@@ -156,8 +282,8 @@ class Worker:
         key = (cell.path, cell.image_sha256, cell.scale, cell.protocol, cell.crop)
         return self.prepared.get(key, make, lambda pair: sum(item.nbytes for item in pair))
 
-    def _tile(self, cell: Cell, halves: Halves, hr: Any) -> int:
-        """Choose the side of a cell's tiles in LR pixels, 0 for the whole image."""
+    def _tile(self, cell: Cell, halves: Halves, hr: Any, count: int = 1) -> int:
+        """Choose the side of a cell's tiles in LR pixels, 0 for the whole image; count: images that run at once."""
         if cell.tile:
             return int(cell.tile)
         margin = self._margin(cell, halves.method) if self.setup.auto_tile else None
@@ -169,7 +295,7 @@ class Worker:
             self.memory[key] = bytes_per_pixel(halves.down, float(cell.scale), self.setup.device)
         free = free_bytes(self.setup.device, self.setup.memory_limit, self.setup.share)
         size = (hr.shape[-2], hr.shape[-1])
-        return fitting_core(self.memory[key], size, float(cell.scale), margin, free)
+        return fitting_core(count * self.memory[key], size, float(cell.scale), margin, free)
 
     def _margin(self, cell: Cell, method: Method) -> int | None:
         key = build_key(cell)
@@ -186,7 +312,8 @@ class Worker:
 
         def half() -> Any:
             states = load_states(cell.files, self.registry, method.derived)
-            return method.build(states, self.setup.device, options)
+            built = method.build(states, self.setup.device, options)
+            return compile_rescaler(built) if Arithmetic.parse(cell.dtype).compiled else built
 
         try:
             return Halves(method, half(), half(), self.setup.device)
@@ -208,9 +335,33 @@ class Worker:
 _NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width", "tiled"))
 
 
+def _one_thread() -> None:
+    """Give the calling thread one torch thread."""
+    import torch
+
+    torch.get_num_threads()  # a thread's first question to torch sets the common number
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _stage(works: Sequence[Work]) -> Iterator[None]:
+    """Time a stage of works, and turn what it raises into their error; a plugin that leaves takes no run with it."""
+    started = time.perf_counter()
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        for work in works:
+            work.error = describe(error)
+            work.traces.append(traceback.format_exc())
+    finally:
+        for work in works:
+            work.seconds += (time.perf_counter() - started) / len(works)
+
+
 def build_key(cell: Cell) -> tuple[Hashable, ...]:
     """Name what a cell needs built: cells with equal keys share one method, built once."""
-    return cell.method, cell.options, cell.files
+    # The batch belongs to it for the order of the cells alone.
+    return cell.method, cell.options, cell.files, cell.dtype
 
 
 def describe(error: Exception | SystemExit) -> str:

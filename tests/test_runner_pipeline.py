@@ -1,0 +1,309 @@
+"""The stages of a cell: batches of images, scoring beside the halves, compiled networks."""
+
+import dataclasses
+import threading
+import time
+
+import pandas as pd
+import pytest
+import toys
+from PIL import Image
+
+from rescale_bench.errors import UnavailableError, UsageError
+from rescale_bench.image import image_size
+from rescale_bench.plugin_manager import load_registry
+from rescale_bench.runner import request as request_module
+from rescale_bench.runner.cells import plan
+from rescale_bench.runner.execute import execute
+from rescale_bench.runner.request import Request
+from rescale_bench.runner.schedule import in_order
+from rescale_bench.runner.worker import Setup, Worker
+
+CLOCKS = ["seconds", "peak_mb"]
+METRICS = "psnr_y,ssim_y,psnr_lr,piqe_lr,bpp_png"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Four images of one size and one of another, the same to every test."""
+    folder = toys.picture_folder(tmp_path_factory.mktemp("set") / "toys", count=4)
+    for index, path in enumerate(sorted(folder.glob("*.png"))):
+        Image.fromarray(toys.picture(48, 56, index)).save(path)
+    Image.fromarray(toys.picture(64, 40, 9)).save(folder / "q.png")
+    return folder
+
+
+def request_for(images, output, **changes):
+    plain = Request("bicubic,irn", str(images), "2", metrics=METRICS, output=output, threads=1)
+    return dataclasses.replace(plain, **changes)
+
+
+def run(request):
+    return execute(request, load_registry(request.plugins), ["test"], quiet=True)
+
+
+def table(folder):
+    rows = pd.read_parquet(folder / "results.parquet").drop(columns=CLOCKS)
+    return rows.sort_values(["cell", "metric"]).reset_index(drop=True)
+
+
+def cells_of(request):
+    return plan(request, load_registry(request.plugins)).cells
+
+
+# --- batches ---------------------------------------------------------------------
+
+
+def test_images_of_one_size_come_together_and_scales_stay_apart(images, tmp_path):
+    asked = request_for(images, tmp_path, methods="bicubic,nearest", scales="2,1.5", batch=3)
+    found = in_order(cells_of(asked))
+    assert sorted(cell.cell for batch in found for cell in batch) == sorted(cell.cell for cell in cells_of(asked))
+    # Each method and scale: four of one size in three and one, and the odd one alone.
+    assert sorted(len(batch) for batch in found) == sorted(4 * [3, 1, 1])
+    for batch in found:
+        assert len({(cell.method, cell.scale) for cell in batch}) == 1
+        assert len({image_size(cell.path) for cell in batch}) == 1
+    assert [len(batch) for batch in in_order(cells_of(dataclasses.replace(asked, batch=1)))] == 20 * [1]
+    broken = dataclasses.replace(cells_of(asked)[0], path=str(tmp_path / "missing.png"))
+    assert in_order([broken]) == [(broken,)]
+
+
+def values(folder):
+    rows = pd.read_parquet(folder / "results.parquet")
+    return rows.set_index(["method", "image", "scale", "metric"])["value"].sort_index()
+
+
+def test_a_batch_gives_what_single_images_give_in_cells_of_its_own(images, tmp_path):
+    asked = request_for(images, tmp_path / "one", methods="bicubic,irn,fgrn,aidn", scales="2,4")
+    run(asked)
+    run(dataclasses.replace(asked, output=tmp_path / "four", batch=4))
+    # Networks differ by 1e-6 before rounding, which may turn a pixel of these small images that lies on the edge.
+    pd.testing.assert_series_equal(values(tmp_path / "one"), values(tmp_path / "four"), rtol=0, atol=2e-2)
+    one, four = (pd.read_parquet(tmp_path / name / "results.parquet") for name in ("one", "four"))
+    assert set(four["dtype"]) == {"float32-batch4"}
+    assert not set(one["cell"]) & set(four["cell"])
+
+
+BATCHES = (
+    toys.HEADER
+    + """
+class Boxes:
+    parameter_count = 0
+    def downscale(self, hr, scale):
+        import os
+        with open(os.environ["SEEN"], "a") as seen:
+            seen.write(f"{hr.shape[0]} ")
+        if hr.shape[0] > 1 and LIMIT:
+            raise RuntimeError("too much at once")
+        if float(hr.flatten(1).mean(1).max()) > 0.9:
+            raise ValueError("too bright")
+        return F.avg_pool2d(hr, 2)
+    def upscale(self, lr, scale, size):
+        return F.interpolate(lr, size=size)
+def build(states, device, options):
+    return Boxes()
+@hookimpl
+def rescale_bench_methods():
+    yield Method(name="boxes2", summary="", citation="", scales=NativeScales.of(2), build=build, batches=True)
+    yield Method(name="alone", summary="", citation="", scales=NativeScales.of(2), build=build)
+    yield Method(name="draws", summary="", citation="", scales=NativeScales.of(2), build=build, batches=True,
+                 draws=True)
+"""
+)
+
+
+def batch_plugin(folder, limit):
+    text = BATCHES.replace("LIMIT", str(limit))
+    return (toys.plugin_file(folder, text, f"batches{limit}"),)
+
+
+def test_only_methods_that_take_batches_and_draw_nothing_get_them(images, tmp_path, monkeypatch):
+    seen = tmp_path / "seen.txt"
+    monkeypatch.setenv("SEEN", str(seen))
+    for methods, sizes in (("boxes2", [1, 4]), ("alone", 5 * [1]), ("draws", 5 * [1])):
+        seen.write_text("")
+        asked = request_for(
+            images,
+            tmp_path / methods,
+            methods=methods,
+            batch=4,
+            plugins=batch_plugin(tmp_path, False),
+            metrics="psnr_y",
+        )
+        assert run(asked).exit_code == 0
+        assert sorted(map(int, seen.read_text().split())) == sizes, methods
+        dtype = set(pd.read_parquet(tmp_path / methods / "results.parquet")["dtype"])
+        assert dtype == {"float32-batch4" if methods == "boxes2" else "float32"}
+    notes = run(asked).notes
+    assert notes == ("--batch: draws draws random numbers; it is measured as without",)
+
+
+def test_a_batch_that_breaks_is_run_one_by_one_and_fails_alone(images, tmp_path, monkeypatch):
+    seen = tmp_path / "seen.txt"
+    monkeypatch.setenv("SEEN", str(seen))
+    asked = request_for(
+        images, tmp_path / "run", methods="boxes2", batch=4, plugins=batch_plugin(tmp_path, True), metrics="psnr_y"
+    )
+    assert run(asked).exit_code == 0
+    assert sorted(map(int, seen.read_text().split())) == [1, 1, 1, 1, 1, 4]
+    bright = tmp_path / "bright"
+    bright.mkdir()
+    for index, level in enumerate((60, 250, 90)):
+        Image.new("RGB", (48, 48), (level, level, level)).save(bright / f"{index}.png")
+    asked = request_for(
+        bright, tmp_path / "more", methods="boxes2", batch=3, plugins=batch_plugin(tmp_path, False), metrics="psnr_y"
+    )
+    outcome = run(asked)
+    assert [line["image"] for line in outcome.failures] == ["1"]
+    assert "too bright" in outcome.failures[0]["error"]
+
+
+def test_a_broken_image_costs_its_batch_nothing(images, tmp_path):
+    cells = cells_of(request_for(images, tmp_path, methods="bicubic", batch=3))[:3]
+    cells = [cells[0], dataclasses.replace(cells[1], image_sha256="0" * 64), cells[2]]
+    lines = Worker(Setup((), ("psnr_y",), "cpu", 1)).run_all(cells)
+    assert [line["status"] for line in lines] == ["ok", "failed", "ok"]
+    assert "changed while the run" in lines[1]["error"]
+
+
+def test_batches_go_to_worker_processes_too(images, tmp_path):
+    asked = request_for(images, tmp_path / "one", methods="bicubic,nearest")
+    run(asked)
+    run(dataclasses.replace(asked, output=tmp_path / "two", batch=2, jobs=2))
+    pd.testing.assert_series_equal(values(tmp_path / "one"), values(tmp_path / "two"), rtol=0, atol=1e-9)
+
+
+def test_batches_and_guards_do_not_mix():
+    for changes in ({"timeout": 5}, {"memory_limit": "1GB"}, {"backend": "dask", "scheduler": "tcp://x:1"}):
+        with pytest.raises(UsageError, match="--batch"):
+            Request(batch=2, **changes)
+    with pytest.raises(UsageError, match="--batch: 0 is below 1"):
+        Request(batch=0)
+
+
+# --- beside ----------------------------------------------------------------------
+
+
+def test_scoring_beside_changes_no_number(images, tmp_path, monkeypatch):
+    asked = request_for(images, tmp_path / "alone", scales="2,4")
+    monkeypatch.setattr(request_module, "cores", lambda: 1)
+    run(asked)
+    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    assert asked.scores_beside("cpu")
+    run(dataclasses.replace(asked, output=tmp_path / "beside"))
+    pd.testing.assert_frame_equal(table(tmp_path / "alone"), table(tmp_path / "beside"), check_exact=True)
+
+
+def test_the_last_image_is_scored_and_the_next_decoded_while_one_is_in_the_halves(images, tmp_path):
+    import torch
+
+    events = []
+
+    class Watched(Worker):
+        def note(self, name, works, stage):
+            begin = time.monotonic()
+            time.sleep(0.05)
+            found = stage(works)
+            events.append((name, threading.current_thread(), torch.get_num_threads(), begin, time.monotonic()))
+            return found
+
+        def _prepare(self, cells):
+            return self.note("prepare", cells, super()._prepare) if cells else []
+
+        def _go_through(self, works):
+            return self.note("halves", works, super()._go_through)
+
+        def _score(self, works):
+            return self.note("score", works, super()._score)
+
+    cells = [(cell,) for cell in cells_of(request_for(images, tmp_path, methods="bicubic"))]
+    before = torch.get_num_threads()
+    try:
+        worker = Watched(Setup((), ("psnr_y",), "cpu", 2, beside=True))
+        lines = list(worker.stream(cells))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert [line["status"] for line in lines] == 5 * ["ok"]
+    assert [line["cell"] for line in lines] == [cell.cell for (cell,) in cells]
+    halves = [event for event in events if event[0] == "halves"]
+    others = [event for event in events if event[0] != "halves"]
+    assert {(thread, count) for _, thread, count, *_ in halves} == {(threading.current_thread(), 2)}
+    assert len({thread for _, thread, *_ in others}) == 1
+    assert {count for _, _, count, *_ in others} == {1}
+    overlapping = sum(
+        begin < end_halves and begin_halves < end
+        for _, _, _, begin, end in others
+        for _, _, _, begin_halves, end_halves in halves
+    )
+    assert overlapping >= 4
+
+
+def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    text = toys.HEADER + (
+        "from rescale_bench.interfaces import Metric\n"
+        "@hookimpl\n"
+        "def rescale_bench_metrics():\n"
+        "    def leave(sample, options): raise SystemExit(3)\n"
+        "    yield Metric(name='leaves', summary='', direction='up', judges='hr', version='1', measure=leave)\n"
+    )
+    plugins = (toys.plugin_file(tmp_path, text, "leaves"),)
+    outcome = run(request_for(images, tmp_path / "run", methods="bicubic", metrics="leaves", plugins=plugins))
+    assert len(outcome.failures) == 5
+    assert {line["error"] for line in outcome.failures} == {"a plugin called sys.exit(3)"}
+
+
+def test_who_gets_a_thread_beside(monkeypatch):
+    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    assert Request().threads_each == 2
+    assert not Request().scores_beside("cpu")
+    assert Request().scores_beside("cuda:0")
+    assert Request(threads=1).scores_beside("cpu")
+    monkeypatch.setattr(request_module, "cores", lambda: 16)
+    assert Request().threads_each == 15
+    assert Request().scores_beside("cpu")
+    for changes in ({"jobs": 2}, {"timeout": 5}, {"memory_limit": "1GB"}):
+        assert Request(**changes).threads_each == 16 // Request(**changes).jobs
+        assert not Request(**changes).scores_beside("cuda")
+
+
+def test_nothing_runs_beside_where_memory_is_measured(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    setups = []
+    monkeypatch.setattr(
+        "rescale_bench.runner.execute.lines", lambda request, setup, batches: setups.append(setup) or iter(())
+    )
+    run(request_for(images, tmp_path / "a", metrics="psnr_y"))
+    run(request_for(images, tmp_path / "b", metrics="psnr_y,peak_mb_up"))
+    assert [setup.beside for setup in setups] == [True, False]
+
+
+# --- torch.compile ----------------------------------------------------------------
+
+
+def test_compiled_cells_are_cells_of_their_own(images, tmp_path):
+    plain = {cell.method: cell for cell in cells_of(request_for(images, tmp_path, limit=1))}
+    grid = plan(request_for(images, tmp_path, limit=1, compile=True), load_registry())
+    compiled = {cell.method: cell for cell in grid.cells}
+    assert compiled["bicubic"] == plain["bicubic"]
+    assert compiled["irn"].cell != plain["irn"].cell
+    assert compiled["irn"].dtype == "float32-compiled"
+    assert "--compile: bicubic has nothing to compile" in grid.notes[0]
+
+
+def test_without_a_compiler_the_run_does_not_start(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("rescale_bench.compiling.shutil.which", lambda name: None)
+    with pytest.raises(UnavailableError, match="needs a C\\+\\+ compiler"):
+        run(request_for(images, tmp_path, compile=True))
+
+
+@pytest.mark.slow
+def test_compiled_networks_give_the_same_picture(images, tmp_path):
+    for methods in ("irn", "bicubic+edsr-baseline"):
+        asked = request_for(images, tmp_path / methods, methods=methods, metrics="psnr_y,psnr_lr", limit=1)
+        run(asked)
+        run(dataclasses.replace(asked, compile=True))
+        rows = pd.read_parquet(tmp_path / methods / "results.parquet").query("metric == 'psnr_y'")
+        assert sorted(rows["dtype"]) == ["float32", "float32-compiled"]
+        assert rows["value"].max() - rows["value"].min() < 1e-3
