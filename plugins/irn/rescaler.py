@@ -50,9 +50,10 @@ class IrnRescaler(FixedScaleRescaler):
 
     def _latent(self, lr: torch.Tensor) -> torch.Tensor:
         shape = (lr.shape[0], self.network.latent_channels, *lr.shape[-2:])
+        if not self.z_scale:
+            return torch.zeros(shape, device=self.device)
         # The CPU's generator also on other devices: the harness seeds it, and draws do not depend on the device.
-        z = torch.randn(shape) * self.z_scale if self.z_scale else torch.zeros(shape)
-        return z.to(self.device)
+        return (torch.randn(shape) * self.z_scale).to(self.device)
 
 
 class ColourRescaler(IrnRescaler):

@@ -29,6 +29,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=psnr_y,
         unit="dB",
+        on_device=True,
     )
     yield Metric(
         name="ssim_y",
@@ -38,6 +39,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=ssim_y,
         decimals=4,
+        on_device=True,
     )
     yield Metric(
         name="psnr_rgb",
@@ -47,6 +49,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=psnr_rgb,
         unit="dB",
+        on_device=True,
     )
     yield Metric(
         name="ssim_rgb",
@@ -56,6 +59,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=ssim_rgb,
         decimals=4,
+        on_device=True,
     )
     yield Metric(
         name="psnr_lr",
@@ -65,6 +69,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=psnr_lr,
         unit="dB",
+        on_device=True,
     )
     yield Metric(
         name="ssim_lr",
@@ -74,6 +79,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         version=VERSION,
         measure=ssim_lr,
         decimals=4,
+        on_device=True,
     )
 
 

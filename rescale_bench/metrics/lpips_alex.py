@@ -40,6 +40,7 @@ def rescale_bench_metrics() -> Iterable[Metric]:
             decimals=4,
             requires=_problems,
             minimum=SMALLEST,
+            on_device=True,
         ),
     )
 
@@ -60,45 +61,48 @@ def _lpips_alex(sample: Sample, options: Mapping[str, Value]) -> float:
     if min(height, width) < SMALLEST:
         raise UndefinedValueError(f"LPIPS needs {SMALLEST} px a side, HR is {width}×{height}")
     with torch.inference_mode():
-        return float(network(ALEXNET.location)(_signed(sample.sr), _signed(sample.hr)))
+        model = network(ALEXNET.location, str(sample.hr.device))
+        return float(model(_signed(sample.sr), _signed(sample.hr)))
 
 
 def _signed(image: torch.Tensor) -> torch.Tensor:
     """Map (3, H, W) in [0, 255] to float32 (1, 3, H, W) in [−1, 1]."""
     import torch
 
-    return image[None].cpu().to(torch.float32) / 255 * 2 - 1
+    return image[None].to(torch.float32) / 255 * 2 - 1
 
 
-def network(alexnet: Path) -> Any:
-    """Build LPIPS on an AlexNet file in torchvision's layout; built once per file.
+def network(alexnet: Path, device: str = "cpu") -> Any:
+    """Build LPIPS on an AlexNet file in torchvision's layout; built once per file and device.
 
     Raises WeightsError when the file cannot be read as that.
     """
-    return _network(str(alexnet))
+    return _network(str(alexnet), device)
 
 
-@functools.lru_cache(maxsize=1)
-def _network(alexnet: str) -> Any:
+@functools.lru_cache(maxsize=2)
+def _network(alexnet: str, device: str) -> Any:
     import torch
 
     import_torchvision()
     import lpips
 
-    # A trunk with random weights is the package's only way not to fetch any; they are replaced at once,
-    # and the harness's random numbers stay where they were.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    # A trunk with random weights is the package's only way not to fetch any. On the meta device none are drawn:
+    # another thread may be at a method's random numbers.
+    with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(The parameter 'pretrained'|Arguments other than a weight)")
         built = lpips.LPIPS(net="alex", version="0.1", pretrained=False, pnet_rand=True, verbose=False)
     heads = _load(Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth")
     try:
-        left = built.load_state_dict({**heads, **_trunk(built, _load(Path(alexnet)), alexnet)}, strict=False)
+        left = built.load_state_dict(
+            {**heads, **_trunk(built, _load(Path(alexnet)), alexnet)}, strict=False, assign=True
+        )
     except RuntimeError as error:
         raise WeightsError(f"{alexnet} is not torchvision's AlexNet: {str(error).splitlines()[-1].strip()}") from error
     # `lins` holds the same heads again, and the scaling layer is made of constants.
     if extra := [key for key in left.missing_keys if not key.startswith(("lins.", "scaling_layer."))]:
         raise WeightsError(f"{lpips.__file__}: the package ships no {', '.join(extra)}; reinstall lpips")
-    return built.eval().requires_grad_(False)
+    return built.eval().requires_grad_(False).to(device, torch.float32)
 
 
 def _trunk(built: Any, alexnet: Mapping[str, torch.Tensor], path: str) -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Compute PSNR and SSIM of tensors.
 
 SSIM's Gaussian filter is a banded matrix; in blocks of 16 pixels it becomes dense matrix products, which cost
-less than 11 shifted additions. Rows go through in strips, so that the moments never leave the cache.
+less than 11 shifted additions. Rows go through in strips, so that the moments never leave the CPU's cache. On other
+devices the strips are large and the results come back together, since each call and each transfer costs a wait.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ RIM = WINDOW - 1
 BLOCK = 16
 STRIP = 64
 """Rows per thread and strip: 64 rows of a 1024 px plane keep one core's second-level cache busy and no more."""
+PLANES = 15
+"""Planes in the workspace of a strip: four moments in three stages, and three for the map."""
+DEVICE_BYTES = 2**29
+"""Bytes of that workspace on other devices: 2 K images go through in one strip."""
 CHUNK = 2**14
 """Elements summed at a time: below torch's threshold for threads, whose number would move the last digit."""
 
@@ -41,6 +46,9 @@ def psnr(a: torch.Tensor, b: torch.Tensor, peak: float = 255) -> float:
 def squared_error(a: torch.Tensor, b: torch.Tensor) -> float:
     """Sum the squared differences of two tensors, exactly where both are uint8."""
     kind = torch.int32 if a.dtype == b.dtype == torch.uint8 else torch.float64
+    if a.device.type != "cpu":
+        difference = a.to(kind) - b
+        return difference.mul_(difference).sum().item()  # of int32 in int64: nothing overflows
     total: float = 0
     for x, y in zip(torch.split(a.reshape(-1), CHUNK), torch.split(b.reshape(-1), CHUNK), strict=True):
         difference = x.to(kind) - y
@@ -78,7 +86,8 @@ def ssim_planes(
     if edges == "symmetric":
         planes = [(_mirrored(a), _mirrored(b)) for a, b in planes]
     strips = _Strips(planes[0][0], data_range, dtype)
-    return [strips.mean(a, b) for a, b in planes]
+    rows = torch.stack([strips.row_sums(a, b) for a, b in planes]).tolist()
+    return [math.fsum(sums) / (strips.height * strips.width) for sums in rows]
 
 
 def _check_shapes(what: str, a: torch.Tensor, b: torch.Tensor) -> None:
@@ -108,6 +117,13 @@ def _filter(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     return matrix.to(device, dtype)
 
 
+def _strip_rows(like: torch.Tensor, dtype: torch.dtype) -> int:
+    """Choose how many rows of a plane go through at a time."""
+    if like.device.type == "cpu":
+        return STRIP * torch.get_num_threads()
+    return max(STRIP, DEVICE_BYTES // (PLANES * dtype.itemsize * like.shape[1]))
+
+
 class _Strips:
     """The workspace for planes of one size: a strip's four moments before, between and after the two passes.
 
@@ -118,7 +134,7 @@ class _Strips:
     def __init__(self, like: torch.Tensor, data_range: float, dtype: torch.dtype) -> None:
         self.height, self.width = like.shape[0] - RIM, like.shape[1] - RIM
         self.constants = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-        self.rows = BLOCK * -(-min(STRIP * torch.get_num_threads(), self.height) // BLOCK)
+        self.rows = BLOCK * -(-min(_strip_rows(like, dtype), self.height) // BLOCK)
         self.blocks = -(-self.width // BLOCK)
         stride, lines = self.blocks * BLOCK + RIM, self.rows // BLOCK
 
@@ -136,17 +152,17 @@ class _Strips:
         self.filtered = filtered.view(self.blocks, 4, self.rows, BLOCK)
         self.scratch = [room(self.blocks, self.rows, BLOCK) for _ in range(3)]
 
-    def mean(self, a: torch.Tensor, b: torch.Tensor) -> float:
-        """Average the SSIM map of two planes (H, W) over its valid region."""
-        # Sums per row first: they do not depend on how many rows a strip has or how many threads share it.
-        sums: list[float] = []
+    def row_sums(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Sum the SSIM map of two planes (H, W) along the rows of its valid region: float64 (height,)."""
+        # Sums per row do not depend on how many rows a strip has or how many threads share it.
+        sums = []
         for top in range(0, self.height, self.rows):
             count = min(self.rows, self.height - top)
             self._filter_moments(a[top : top + count + RIM], b[top : top + count + RIM])
             similarity = self._map()
             similarity[-1, :, self.width - BLOCK * (self.blocks - 1) :] = 0
-            sums += similarity[:, :count].sum((0, 2), dtype=torch.float64).tolist()
-        return math.fsum(sums) / (self.height * self.width)
+            sums.append(similarity[:, :count].sum((0, 2), dtype=torch.float64))
+        return torch.cat(sums)
 
     def _filter_moments(self, a: torch.Tensor, b: torch.Tensor) -> None:
         x, y, squares, product = self.moments[:, : a.shape[0], : a.shape[1]].unbind()
