@@ -8,7 +8,7 @@ devices the strips are large and the results come back together, since each call
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -46,7 +46,7 @@ def psnr(a: torch.Tensor, b: torch.Tensor, peak: float = 255) -> float:
 def squared_error(a: torch.Tensor, b: torch.Tensor) -> float:
     """Sum the squared differences of two tensors, exactly where both are uint8."""
     kind = torch.int32 if a.dtype == b.dtype == torch.uint8 else torch.float64
-    if a.device.type != "cpu":
+    if not a.is_cpu:
         difference = a.to(kind) - b
         return difference.mul_(difference).sum().item()  # of int32 in int64: nothing overflows
     total: float = 0
@@ -86,8 +86,9 @@ def ssim_planes(
     if edges == "symmetric":
         planes = [(_mirrored(a), _mirrored(b)) for a, b in planes]
     strips = _Strips(planes[0][0], data_range, dtype)
-    rows = torch.stack([strips.row_sums(a, b) for a, b in planes]).tolist()
-    return [math.fsum(sums) / (strips.height * strips.width) for sums in rows]
+    rows = torch.cat([part for a, b in planes for part in strips.row_sums(a, b)]).tolist()
+    count, pixels = strips.height, strips.height * strips.width
+    return [math.fsum(rows[first : first + count]) / pixels for first in range(0, len(rows), count)]
 
 
 def _check_shapes(what: str, a: torch.Tensor, b: torch.Tensor) -> None:
@@ -119,7 +120,7 @@ def _filter(dtype: torch.dtype, device: torch.device) -> torch.Tensor:
 
 def _strip_rows(like: torch.Tensor, dtype: torch.dtype) -> int:
     """Choose how many rows of a plane go through at a time."""
-    if like.device.type == "cpu":
+    if like.is_cpu:
         return STRIP * torch.get_num_threads()
     return max(STRIP, DEVICE_BYTES // (PLANES * dtype.itemsize * like.shape[1]))
 
@@ -152,17 +153,15 @@ class _Strips:
         self.filtered = filtered.view(self.blocks, 4, self.rows, BLOCK)
         self.scratch = [room(self.blocks, self.rows, BLOCK) for _ in range(3)]
 
-    def row_sums(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Sum the SSIM map of two planes (H, W) along the rows of its valid region: float64 (height,)."""
+    def row_sums(self, a: torch.Tensor, b: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Sum the SSIM map of two planes (H, W) along the rows of its valid region: float64 (rows,) of each strip."""
         # Sums per row do not depend on how many rows a strip has or how many threads share it.
-        sums = []
         for top in range(0, self.height, self.rows):
             count = min(self.rows, self.height - top)
             self._filter_moments(a[top : top + count + RIM], b[top : top + count + RIM])
             similarity = self._map()
             similarity[-1, :, self.width - BLOCK * (self.blocks - 1) :] = 0
-            sums.append(similarity[:, :count].sum((0, 2), dtype=torch.float64))
-        return torch.cat(sums)
+            yield similarity[:, :count].sum((0, 2), dtype=torch.float64)
 
     def _filter_moments(self, a: torch.Tensor, b: torch.Tensor) -> None:
         x, y, squares, product = self.moments[:, : a.shape[0], : a.shape[1]].unbind()
