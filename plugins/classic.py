@@ -72,5 +72,4 @@ def rescale_bench_methods() -> Iterable[Method]:
             build=_build(kernel),
             options=(ANTIALIAS,),
             margin=MARGINS[kernel],
-            batches=True,
         )

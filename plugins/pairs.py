@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class Pair:
     """Shrink with one rescaler, enlarge with another."""
 
-    def __init__(self, down: Rescaler, up: Rescaler) -> None:
-        """Keep both; each is used for one half only."""
+    def __init__(self, down: Rescaler, up: Rescaler, together: tuple[bool, bool]) -> None:
+        """Keep both; each is used for one half only. together: whether each takes several images at once."""
         self.down, self.up = down, up
+        self.together = together
         self.parameter_count = sum(int(getattr(half, "parameter_count", 0)) for half in (down, up))
 
     def compile_networks(self) -> None:
@@ -32,11 +33,19 @@ class Pair:
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with the first."""
-        return self.down.downscale(hr, scale)
+        if self.together[0] or len(hr) == 1:
+            return self.down.downscale(hr, scale)
+        import torch
+
+        return torch.cat([self.down.downscale(image, scale) for image in torch.split(hr, 1)])
 
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Enlarge with the second."""
-        return self.up.upscale(lr, scale, size)
+        if self.together[1] or len(lr) == 1:
+            return self.up.upscale(lr, scale, size)
+        import torch
+
+        return torch.cat([self.up.upscale(image, scale, size) for image in torch.split(lr, 1)])
 
 
 def pair(name: str, find: Find) -> Method | None:
@@ -58,8 +67,8 @@ def pair(name: str, find: Find) -> Method | None:
 
 def _combine(name: str, down: Method, up: Method) -> Method:
     def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
-        halves = [half.build(states_of(half, states), device, _own(half, options)) for half in (down, up)]
-        return Pair(*halves)
+        first, second = (half.build(states_of(half, states), device, _own(half, options)) for half in (down, up))
+        return Pair(first, second, (down.batches, up.batches))
 
     def margin(states: States, options: Mapping[str, Value]) -> int | None:
         found = [margin_of(half, partial(states_of, half, states), _own(half, options)) for half in (down, up)]
@@ -84,7 +93,7 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         build_margin=margin if down.build_margin or up.build_margin else None,
         derived=True,
         draws=down.draws or up.draws,
-        batches=down.batches and up.batches,
+        batches=down.batches or up.batches,
         compiles=down.compiles or up.compiles,
     )
 

@@ -21,6 +21,7 @@ from rescale_bench.plugin_manager import Chosen, Registry
 from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
 from rescale_bench.scales import lr_size, parse_scales
 from rescale_bench.specs import Spec, parse_spec
+from rescale_bench.tiling import draws
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 SIZES = ((45, 62), (97, 131), (321, 481))
 SCALES = parse_scales("1.1,1.9,2,2.5,3,3.7,4")
 SEED = 7
-TILE_TOLERANCE = 1e-5
+TILE_TOLERANCE = BATCH_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def verify(
     yield _caught("same result twice, one instance", lambda: _twice(subject, trips))
     if separate:
         yield _caught("same result in another process and order (the seal)", lambda: _elsewhere(subject, trips))
+    yield _caught("a batch equals its images", lambda: _batch(subject, served[0]))
     if tiles:
         yield _caught("tiles equal the whole", lambda: _tiles(subject, served))
     yield _caught("clear error beyond the native scales", lambda: _beyond(subject, sizes[0]))
@@ -239,6 +241,32 @@ def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
     if worst > TILE_TOLERANCE:
         raise MethodError(f"{subject.spec}: a tile with margin {margin} differs from the whole by {worst:.2g}")
     return f"largest difference {worst:.1g} with a margin of {margin} LR pixels at ×{scale}"
+
+
+def _batch(subject: Subject, scale: Decimal) -> str | None:
+    """Compare two images that go through each half at once with the same two alone."""
+    import torch
+
+    method, size = subject.method, (48, 56)
+    if not method.batches:
+        return None
+    pictures = torch.stack([make_image(size), make_image(size).flip(1)])
+    images = pictures.to(torch.float32) / 255
+    rescaler = subject.build(scale)
+
+    def worst(half: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> float:
+        alone = torch.cat([half(image.clone()) for image in torch.split(inputs, 1)])
+        return float((half(inputs.clone()) - alone).abs().max())
+
+    lrs = torch.cat([rescaler.downscale(image.clone(), float(scale)) for image in torch.split(images, 1)])
+    lrs = levels.to_levels(lrs.clamp(0, 1), "round").to(torch.float32) / 255
+    found = [worst(lambda x: rescaler.downscale(x, float(scale)), images)]
+    files = choose_weights(subject.chosen, scale, subject.registry).files
+    if not draws(method, partial(load_states, files, subject.registry, method.derived), subject.chosen.options):
+        found.append(worst(lambda x: rescaler.upscale(x, float(scale), size), lrs))
+    if max(found) > BATCH_TOLERANCE:
+        raise MethodError(f"{subject.spec}: an image in a batch differs from the same image alone by {max(found):.2g}")
+    return f"largest difference {max(found):.1g} at ×{scale}"
 
 
 def _beyond(subject: Subject, size: tuple[int, int]) -> str:

@@ -141,7 +141,7 @@ class Method:
     derived: True when made from other methods by a name rule; its parts are then written "method/part".
     indirect: True for a wrapper that serves scales with models of others; tables mark its rows as not native.
     draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
-    batches: True when both halves take N images of one size and give each what it would get alone, within 1e-6.
+    batches: True when both halves take N images of one size, give each what it would get alone, within 1e-6, and gain.
     compiles: True when `run --compile` may put torch.compile around it (see Rescaler).
     ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
     training: dotted path of the module with `recipes()` (rescale_bench.training.recipe), imported by `train` alone.

@@ -98,3 +98,14 @@ def test_a_margin_that_is_too_small_is_found(tmp_path):
     )
     registry = load_registry([toys.plugin_file(tmp_path, text)])
     assert failed("boxes", registry) == {"tiles"}
+
+
+def test_a_batch_whose_images_meet_is_found(tmp_path):
+    text = toys.FIXED.replace("margin=1", "batches=True")
+    assert failed("boxes", load_registry([toys.plugin_file(tmp_path, text, "apart")])) == set()
+    for name, call in (("hr", "avg_pool2d"), ("lr", "interpolate")):
+        met = text.replace(f"{call}({name},", f"{call}({name} + {name}.mean(0) - {name}[:1].mean(0),")
+        assert met != text
+        # The first of a batch is spoilt by the others; alone, an image is only itself twice over.
+        met = met.replace(f"- {name}[:1].mean(0)", f"- {name}")
+        assert failed("boxes", load_registry([toys.plugin_file(tmp_path, met, f"met_{name}")])) == {"a"}

@@ -123,3 +123,22 @@ def test_an_image_that_a_crop_eats_up_is_refused(registry):
     with pytest.raises(MethodError, match="too small"):
         prepare_hr(toys.picture(3, 40), False, registry.protocols["rgb8"], Decimal(4))
     assert prepare_hr(toys.picture(50, 50), False, registry.protocols["rgb8"], Decimal(4), crop=12).shape == (3, 48, 48)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_want_of_memory_names_the_way_out(registry, monkeypatch, error):
+    from rescale_bench_plugins.classic import Resampler
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(Resampler, "upscale", fails)
+    with pytest.raises(MethodError, match="bicubic: upscale ran out of memory; --tile auto may help"):
+        trip(registry, "bicubic")

@@ -55,7 +55,8 @@ def cells_of(request):
 
 
 def test_images_of_one_size_come_together_and_scales_stay_apart(images, tmp_path):
-    asked = request_for(images, tmp_path, methods="bicubic,nearest", scales="2,1.5", batch=3)
+    plugins = batch_plugin(tmp_path, False)
+    asked = request_for(images, tmp_path, methods="boxes2,boxes3", scales="2,1.5", batch=3, plugins=plugins)
     found = in_order(cells_of(asked))
     assert sorted(cell.cell for batch in found for cell in batch) == sorted(cell.cell for cell in cells_of(asked))
     # Each method and scale: four of one size in three and one, and the odd one alone.
@@ -74,7 +75,7 @@ def values(folder):
 
 
 def test_a_batch_gives_what_single_images_give_in_cells_of_its_own(images, tmp_path):
-    asked = request_for(images, tmp_path / "one", methods="bicubic,irn,fgrn,aidn", scales="2,4")
+    asked = request_for(images, tmp_path / "one", methods="bicubic+edsr-baseline,irn,fgrn,car-edsr", scales="2,4")
     run(asked)
     run(dataclasses.replace(asked, output=tmp_path / "four", batch=4))
     # Networks differ by 1e-6 before rounding, which may turn a pixel of these small images that lies on the edge.
@@ -104,7 +105,9 @@ def build(states, device, options):
     return Boxes()
 @hookimpl
 def rescale_bench_methods():
-    yield Method(name="boxes2", summary="", citation="", scales=NativeScales.of(2), build=build, batches=True)
+    for name in ("boxes2", "boxes3"):
+        scales = NativeScales.between("1", "4")
+        yield Method(name=name, summary="", citation="", scales=scales, build=build, batches=True)
     yield Method(name="alone", summary="", citation="", scales=NativeScales.of(2), build=build)
     yield Method(name="draws", summary="", citation="", scales=NativeScales.of(2), build=build, batches=True,
                  draws=True)
@@ -159,7 +162,7 @@ def test_a_batch_that_breaks_is_run_one_by_one_and_fails_alone(images, tmp_path,
 
 
 def test_a_broken_image_costs_its_batch_nothing(images, tmp_path):
-    cells = cells_of(request_for(images, tmp_path, methods="bicubic", batch=3))[:3]
+    cells = cells_of(request_for(images, tmp_path, methods="bicubic+edsr-baseline", batch=3))[:3]
     cells = [cells[0], dataclasses.replace(cells[1], image_sha256="0" * 64), cells[2]]
     lines = Worker(Setup((), ("psnr_y",), "cpu", 1)).run_all(cells)
     assert [line["status"] for line in lines] == ["ok", "failed", "ok"]
@@ -167,10 +170,10 @@ def test_a_broken_image_costs_its_batch_nothing(images, tmp_path):
 
 
 def test_batches_go_to_worker_processes_too(images, tmp_path):
-    asked = request_for(images, tmp_path / "one", methods="bicubic,nearest")
+    asked = request_for(images, tmp_path / "one", methods="bicubic+edsr-baseline", metrics="psnr_y")
     run(asked)
     run(dataclasses.replace(asked, output=tmp_path / "two", batch=2, jobs=2))
-    pd.testing.assert_series_equal(values(tmp_path / "one"), values(tmp_path / "two"), rtol=0, atol=1e-9)
+    pd.testing.assert_series_equal(values(tmp_path / "one"), values(tmp_path / "two"), rtol=0, atol=2e-2)
 
 
 def test_batches_and_guards_do_not_mix():
@@ -307,3 +310,36 @@ def test_compiled_networks_give_the_same_picture(images, tmp_path):
         rows = pd.read_parquet(tmp_path / methods / "results.parquet").query("metric == 'psnr_y'")
         assert sorted(rows["dtype"]) == ["float32", "float32-compiled"]
         assert rows["value"].max() - rows["value"].min() < 1e-3
+
+
+# --- a GPU ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_run_on_a_device_gives_the_cpus_numbers(images, tmp_path, beside):
+    from accelerator import standing_in
+
+    metrics = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_lr", "ssim_lr", "piqe_lr", "bpp_png", "peak_mb_up")
+    cells = cells_of(request_for(images, tmp_path, methods="bicubic,irn,bicubic+edsr-baseline", batch=2))
+    batches = in_order(cells)
+    there = {line["cell"]: line for line in Worker(Setup((), metrics, "cpu", 1)).stream(batches)}
+    with standing_in() as accelerator:
+        lines = list(Worker(Setup((), metrics, "cuda", 1, beside=beside)).stream(batches))
+    assert accelerator.downloads
+    assert len(lines) == len(there) == 15
+    for line in lines:
+        assert line["status"] == "ok", line["error"]
+        assert line["values"]["peak_mb_up"]["value"] == 1.0  # what the device says, not the process
+        for metric in metrics[:-1]:
+            expected = there[line["cell"]]["values"][metric]["value"]
+            tolerance = 2e-2 if line["dtype"] != "float32" else 1e-9
+            assert line["values"][metric]["value"] == pytest.approx(expected, abs=tolerance), (line["method"], metric)
+
+
+def test_what_torch_keeps_on_a_device_is_free_to_its_process():
+    from accelerator import standing_in
+
+    from rescale_bench.runner.memory import free_bytes
+
+    with standing_in():
+        assert free_bytes("cuda", share=2) == (10**9 + 2 * 10**8) // 2

@@ -52,7 +52,6 @@ def rescale_bench_methods() -> Iterable[Method]:
         scales=SCALES,
         build=_build,
         options=(SIZE,),
-        batches=True,
         parts=_parts,
         weights=(
             WeightsFile(

@@ -12,7 +12,9 @@ from rescale_bench.scales import parse_scales
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("verify", help="check that a method keeps its contract (sizes, seal, determinism, tiles)")
+    parser = verbs.add_parser(
+        "verify", help="check that a method keeps its contract (sizes, seal, determinism, tiles, batches)"
+    )
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="as in run: irn:weights=random")
     parser.add_argument("-s", "--scales", default="1.1,1.9,2,2.5,3,3.7,4", help="(default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="small images only")

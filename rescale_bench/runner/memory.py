@@ -36,7 +36,9 @@ def free_bytes(device: str = "cpu", limit: int = 0, share: int = 1) -> int | Non
     if device.startswith("cuda"):
         import torch
 
-        return int(torch.cuda.mem_get_info(device)[0]) // share
+        # What torch's allocator keeps for later tensors is free to this process.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (int(torch.cuda.mem_get_info(device)[0]) + kept) // share
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", _read(PROC / "meminfo"), re.MULTILINE)
     known = [int(found[1]) * 1024 // share] if found else []
     ceiling, used = (_read(CGROUP / name).strip() for name in ("memory.max", "memory.current"))

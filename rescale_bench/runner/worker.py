@@ -26,7 +26,9 @@ from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, Und
 from rescale_bench.image import Loaded, read_image
 from rescale_bench.interfaces import Method, Protocol, Sample, Value
 from rescale_bench.method_weights import load_states
+from rescale_bench.metrics.placement import on_device
 from rescale_bench.plugin_manager import Chosen, Registry, load_registry
+from rescale_bench.precision import exact_float32
 from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
 from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import NO_FILE, Cell
@@ -75,6 +77,7 @@ class Work:
     """A cell on its way through the stages.
 
     hr, reference: from prepare_hr and reference_lr. tile: side of the tiles, 0 for the whole image.
+    values: entries of metrics, by label, that were measured where the halves ran.
     error: "" while nothing went wrong.
     """
 
@@ -85,6 +88,7 @@ class Work:
     sample: Sample | None = None
     tile: int = 0
     seconds: float = 0.0
+    values: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     traces: list[str] = field(default_factory=list)
 
@@ -120,6 +124,7 @@ class Worker:
         import torch
 
         torch.set_num_threads(setup.threads)
+        exact_float32()
         self.setup = setup
         self.registry: Registry = load_registry(setup.plugins)
         self.metrics = [self.registry.choose_metric(parse_spec(text, "--metrics")) for text in setup.metrics]
@@ -234,6 +239,15 @@ class Worker:
         for work, sample in zip(works, samples, strict=True):
             work.sample, work.method = sample, method
             work.tile = core if core < max(sample.lr.shape[-2:]) else 0
+            work.values = self._on_device(sample, method, work.traces)
+
+    def _on_device(self, sample: Sample, method: Method, traces: list[str]) -> dict[str, Any]:
+        """Measure what a GPU can, before the next images go through it: beside them it would count as their time."""
+        chosen = [metric for metric in self.metrics if metric.record.on_device]
+        if self.setup.device == "cpu" or not chosen:
+            return {}
+        there = on_device(sample, self.setup.device)
+        return {metric.label: _value(metric, there, method, traces) for metric in chosen}
 
     def _score(self, works: Sequence[Work]) -> list[dict[str, Any]]:
         """Measure the metrics, keep what is to be kept, and write the journal lines."""
@@ -251,7 +265,10 @@ class Worker:
         return {"schema": SCHEMA, **work.cell.identity(), **line, "seconds": work.seconds}
 
     def _scored(self, work: Work, sample: Sample, method: Method) -> dict[str, Any]:
-        values = {metric.label: _value(metric, sample, method, work.traces) for metric in self.metrics}
+        values = {
+            metric.label: work.values.get(metric.label) or _value(metric, sample, method, work.traces)
+            for metric in self.metrics
+        }
         if self.setup.keep:
             keep_outputs(Path(self.setup.keep), work.cell.cell, sample)
         return {
