@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,6 +34,17 @@ def measure(call: Callable[[], T], device: str | torch.device = "cpu") -> tuple[
     return result, seconds, meter.peak_mb()
 
 
+_COUNTING: ContextVar[bool] = ContextVar("counting", default=False)
+
+
+def counting() -> bool:
+    """Tell whether count_macs is counting: networks then compute as their papers write them.
+
+    What makes them fast (filters of zeros that fill a vector, rows computed for two strips) is the machine's.
+    """
+    return _COUNTING.get()
+
+
 def count_macs(call: Callable[[], object]) -> int:
     """Count the multiply-accumulates of the convolutions and matrix products inside a call.
 
@@ -42,8 +54,12 @@ def count_macs(call: Callable[[], object]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        call()
+    token = _COUNTING.set(True)
+    try:
+        with torch.no_grad(), counter:
+            call()
+    finally:
+        _COUNTING.reset(token)
     return int(counter.get_total_flops()) // 2
 
 

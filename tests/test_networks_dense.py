@@ -62,3 +62,15 @@ def test_initial_weights():
     assert block.conv5.weight.abs().max() == 0
     expected = 0.1 * (2 / (9 * (45 + 32))) ** 0.5  # Glorot and Bengio: σ² = 2 / (fan_in + fan_out)
     assert block.conv1.weight.std().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_macs_are_those_of_the_formula_whatever_the_machine_adds():
+    from rescale_bench.profiling import count_macs
+
+    block = DenseBlock(3, 9, growth=8)
+    x = torch.rand(1, 3, 20, 30)
+    formula = 20 * 30 * 9 * (8 * (3 + 11 + 19 + 27) + 9 * 35)
+    with torch.no_grad():
+        assert count_macs(lambda: block(x)) == formula
+        assert block._packed is None
+    assert count_macs(lambda: block(x)) == formula

@@ -18,6 +18,7 @@ from rescale_bench.networks.lines import Layer, Skip, convolution, stream
 from rescale_bench.networks.loading import load_strict
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.networks.residual import ResidualBlock, channels_last, conv3
+from rescale_bench.profiling import counting
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ResidualTrunk(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, inputs, h, w) to (N, outputs, h, w); whole for training, else as a stream of rows, equally."""
-        if not (torch.is_grad_enabled() or self.training):
+        if not (torch.is_grad_enabled() or self.training or counting()):
             return torch.cat([self._streamed(single) for single in torch.split(x, 1)])
         features = self.head(x)
         result: torch.Tensor = self.tail(features + self.closing(self.blocks(features)))

@@ -11,7 +11,14 @@ from rescale_bench.interfaces import Metric, Sample, Value
 
 
 def _metric(
-    name: str, field: str, summary: str, unit: str, decimals: int, clock: bool = False, needs: tuple[str, ...] = ()
+    name: str,
+    field: str,
+    summary: str,
+    unit: str,
+    decimals: int,
+    clock: bool = False,
+    needs: tuple[str, ...] = (),
+    version: int = 1,
 ) -> Metric:
     """Describe a metric that reads one field of the sample's costs; undefined where that is None."""
     read = attrgetter(field)
@@ -28,7 +35,7 @@ def _metric(
         summary=summary,
         direction="down",
         judges="cost",
-        version="rescale-bench/1",
+        version=f"rescale-bench/{version}",
         measure=measure,
         unit=unit,
         decimals=decimals,
@@ -43,8 +50,8 @@ COSTS = (
     _metric("peak_mb_down", "peak_mb_down", "peak memory during downscaling, 10^6 bytes", "MB", 0, True, ("quiet",)),
     _metric("peak_mb_up", "peak_mb_up", "peak memory during upscaling, 10^6 bytes", "MB", 0, True, ("quiet",)),
     _metric("params", "parameters", "trainable numbers of the method", "", 0),
-    _metric("macs_down", "macs_down", "multiply-accumulates of the downscaler", "MAC", 0, needs=("macs",)),
-    _metric("macs_up", "macs_up", "multiply-accumulates of the upscaler", "MAC", 0, needs=("macs",)),
+    _metric("macs_down", "macs_down", "multiply-accumulates of the downscaler", "MAC", 0, needs=("macs",), version=2),
+    _metric("macs_up", "macs_up", "multiply-accumulates of the upscaler", "MAC", 0, needs=("macs",), version=2),
 )
 
 
