@@ -3,8 +3,10 @@
     python benchmarks/harness.py [--images 20] [--side 256] [--rounds 3] [--threads 2] [--only overhead,…]
 
 overhead: a run with irn x2 (random weights) against a loop of the same two networks and metrics without harness.
-jobs: bicubic-only runs with two worker processes against one. growth: the exponent of a run's time in images,
-scales and pixels. memory: megabytes per megapixel, and whether the peak depends on the number of images or scales.
+jobs: bicubic-only runs with two worker processes against one. beside: one torch thread, with images decoded and scored
+in a thread beside the halves, against the same without. batch: eight images at once against one.
+growth: the exponent of a run's time in images, scales and pixels. memory: megabytes per megapixel, and whether the peak
+depends on the number of images or scales.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -114,6 +117,31 @@ def jobs(base: Path, given: argparse.Namespace) -> None:
     record(f"harness -j 2, bicubic, {4 * given.images} images", both, single, ratio, goal=1.6, note=note)
 
 
+def beside(base: Path, given: argparse.Namespace) -> None:
+    for method, side in (("irn:weights=random", given.side), ("bicubic+edsr-baseline", 2 * given.side)):
+        folder = images(base / f"beside{side}", given.images // 2, side)
+        request = Request(method, str(folder), "2", threads=1)
+
+        def alone(request: Request = request) -> None:
+            with mock.patch.object(Request, "scores_beside", return_value=False):
+                run(request)
+
+        run(request), alone()
+        both, single, ratio = alternate(lambda request=request: run(request), alone, given.rounds)
+        name = method.partition(":")[0]
+        record(f"harness beside, {name} x2, {side}", both, single, ratio, note="1 torch thread and 1 beside it / 1")
+
+
+def batch(base: Path, given: argparse.Namespace) -> None:
+    for side in (given.side // 4, given.side):
+        folder = images(base / f"batch{side}", 2 * given.images, side)
+        request = Request("irn:weights=random,z=zero", str(folder), "2", metrics=METRICS, threads=given.threads)
+        together = replace(request, batch=8)
+        run(request), run(together)
+        eight, single, ratio = alternate(lambda r=together: run(r), lambda r=request: run(r), given.rounds)
+        record(f"harness --batch 8, irn x2, {side}", eight, single, ratio, note="8 images at once / 1")
+
+
 def growth(base: Path, given: argparse.Namespace) -> None:
     # Large enough that what a run costs once (planning, the table) does not bend the line.
     counts = [factor * given.images for factor in (2, 4, 8, 16)]
@@ -180,6 +208,8 @@ def print_peak(folder: str, scales: str, threads: str) -> None:
 PARTS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "overhead": overhead,
     "jobs": jobs,
+    "beside": beside,
+    "batch": batch,
     "growth": growth,
     "memory": memory,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -34,7 +33,10 @@ def measure(call: Callable[[], T], device: str | torch.device = "cpu") -> tuple[
     return result, seconds, meter.peak_mb()
 
 
-_COUNTING: ContextVar[bool] = ContextVar("counting", default=False)
+class _State:
+    """What networks ask while they run; a plain attribute, since torch.compile cannot follow a ContextVar."""
+
+    counting = False
 
 
 def counting() -> bool:
@@ -42,7 +44,7 @@ def counting() -> bool:
 
     What makes them fast (filters of zeros that fill a vector, rows computed for two strips) is the machine's.
     """
-    return _COUNTING.get()
+    return _State.counting
 
 
 def count_macs(call: Callable[[], object]) -> int:
@@ -54,12 +56,12 @@ def count_macs(call: Callable[[], object]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    token = _COUNTING.set(True)
+    _State.counting = True
     try:
         with torch.no_grad(), counter:
             call()
     finally:
-        _COUNTING.reset(token)
+        _State.counting = False
     return int(counter.get_total_flops()) // 2
 
 

@@ -1,8 +1,11 @@
 """The stages of a cell: batches of images, scoring beside the halves, compiled networks."""
 
 import dataclasses
+import shutil
+import sys
 import threading
 import time
+import types
 
 import pandas as pd
 import pytest
@@ -301,12 +304,59 @@ def test_without_a_compiler_the_run_does_not_start(images, tmp_path, monkeypatch
         run(request_for(images, tmp_path, compile=True))
 
 
+SMALL = (
+    toys.HEADER
+    + """
+from rescale_bench.networks.fixed_scale import FixedScaleRescaler
+import rescale_bench_test_seen as seen
+
+class Fixed(FixedScaleRescaler):
+    def _down(self, hr): return F.avg_pool2d(hr.sigmoid().logit(), 2)
+    def _up(self, lr):
+        seen.compiling.add(("fixed", torch.compiler.is_compiling()))
+        return F.interpolate(lr, scale_factor=2.0)
+
+class Whole:
+    parameter_count = 3
+    def downscale(self, hr, scale):
+        seen.compiling.add(("whole", torch.compiler.is_compiling()))
+        return F.avg_pool2d(hr.sigmoid().logit(), 2)
+    def upscale(self, lr, scale, size): return F.interpolate(lr, size=size)
+
+@hookimpl
+def rescale_bench_methods():
+    for name, build in (("fixed", lambda *_: Fixed(2)), ("whole", lambda *_: Whole())):
+        yield Method(name=name, summary="", citation="", scales=NativeScales.of(2), build=build, compiles=True)
+"""
+)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_halves_are_compiled_and_give_the_same(images, tmp_path, monkeypatch):
+    module = types.ModuleType("rescale_bench_test_seen")
+    module.compiling = set()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    plugins = (toys.plugin_file(tmp_path, SMALL, "small"),)
+    asked = request_for(images, tmp_path / "run", methods="fixed,whole", metrics="psnr_y", limit=1, plugins=plugins)
+    assert run(asked).exit_code == 0
+    assert module.compiling == {("fixed", False), ("whole", False)}
+    module.compiling.clear()
+    outcome = run(dataclasses.replace(asked, compile=True))
+    assert (outcome.exit_code, outcome.notes) == (0, ()), [line["error"] for line in outcome.failures]
+    assert {("fixed", True), ("whole", True)} <= module.compiling
+    rows = pd.read_parquet(tmp_path / "run" / "results.parquet").groupby("method")
+    for _, each in rows:
+        assert set(each["dtype"]) == {"float32", "float32-compiled"}
+        assert each["value"].max() - each["value"].min() < 1e-3
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_compiled_networks_give_the_same_picture(images, tmp_path):
     for methods in ("irn", "bicubic+edsr-baseline"):
         asked = request_for(images, tmp_path / methods, methods=methods, metrics="psnr_y,psnr_lr", limit=1)
-        run(asked)
-        run(dataclasses.replace(asked, compile=True))
+        assert run(asked).exit_code == run(dataclasses.replace(asked, compile=True)).exit_code == 0
         rows = pd.read_parquet(tmp_path / methods / "results.parquet").query("metric == 'psnr_y'")
         assert sorted(rows["dtype"]) == ["float32", "float32-compiled"]
         assert rows["value"].max() - rows["value"].min() < 1e-3
