@@ -5,6 +5,7 @@
 overhead: a run with irn x2 (random weights) against a loop of the same two networks and metrics without harness.
 jobs: bicubic-only runs with two worker processes against one. beside: one torch thread, with images decoded and scored
 in a thread beside the halves, against the same without. batch: eight images at once against one.
+allocator: large images with malloc's default settings against ours.
 growth: the exponent of a run's time in images, scales and pixels. memory: megabytes per megapixel, and whether the peak
 depends on the number of images or scales.
 """
@@ -29,6 +30,7 @@ import torch
 from paired import HEADER, alternate, picture, record, seconds
 from PIL import Image
 
+from rescale_bench import allocator as glibc
 from rescale_bench.codecs import encode_decode
 from rescale_bench.color import luma
 from rescale_bench.metrics.similarity import psnr, ssim_planes
@@ -36,6 +38,7 @@ from rescale_bench.plugin_manager import load_registry
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
 from rescale_bench.specs import parse_spec
+from rescale_bench.store import read_table
 
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr"
 """What the bare loop computes as well."""
@@ -122,19 +125,22 @@ def beside(base: Path, given: argparse.Namespace) -> None:
         folder = images(base / f"beside{side}", given.images // 2, side)
         request = Request(method, str(folder), "2", threads=1)
 
-        def alone(request: Request = request) -> None:
-            with mock.patch.object(Request, "scores_beside", return_value=False):
-                run(request)
+        def timed(on: bool, request: Request = request) -> Callable[[], None]:
+            # So few threads get none beside by themselves.
+            def call() -> None:
+                with mock.patch.object(Request, "scores_beside", return_value=on):
+                    run(request)
 
-        run(request), alone()
-        both, single, ratio = alternate(lambda request=request: run(request), alone, given.rounds)
+            return call
+
+        both, single, ratio = alternate(timed(True), timed(False), given.rounds)
         name = method.partition(":")[0]
         record(f"harness beside, {name} x2, {side}", both, single, ratio, note="1 torch thread and 1 beside it / 1")
 
 
 def batch(base: Path, given: argparse.Namespace) -> None:
     for side in (given.side // 4, given.side):
-        folder = images(base / f"batch{side}", 2 * given.images, side)
+        folder = images(base / f"batch{side}", given.images, side)
         request = Request("irn:weights=random,z=zero", str(folder), "2", metrics=METRICS, threads=given.threads)
         together = replace(request, batch=8)
         run(request), run(together)
@@ -175,6 +181,34 @@ def fitted(requests: dict[int, Request], rounds: int) -> tuple[float, list[float
     return float(exponent), spent
 
 
+def allocator(base: Path, given: argparse.Namespace) -> None:
+    folder = images(base / "allocator", 1, 4 * given.side)
+    for method in ("irn", "fgrn"):
+
+        def halves(settings: str, method: str = method) -> float:
+            request = (method, str(folder), str(given.threads), settings)
+            command = [sys.executable, __file__, "--halves", *request]
+            return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+        pairs = [(halves("default"), halves("ours")) for _ in range(given.rounds)]
+        default, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(a / b for a, b in pairs)
+        record(f"harness allocator, {method} x2", ours, default, ratio, note=f"both halves, {4 * given.side}²")
+
+
+def print_halves(method: str, folder: str, threads: str, settings: str) -> None:
+    """Print the seconds that the halves of a method (shipped weights, x2) need for an image, the second time."""
+    if settings == "default":
+        glibc._glibc = lambda: None  # type: ignore[assignment]
+    request = Request(method, folder, "2", metrics="seconds_down,seconds_up", threads=int(threads))
+    with tempfile.TemporaryDirectory() as output:
+        for seed in (1, 2):
+            asked = replace(request, seed=seed, output=Path(output) / str(seed))
+            outcome = execute(asked, load_registry(()), ["benchmark"], quiet=True)
+        table = read_table(outcome.folder / "results.parquet")
+    print(table["value"].sum())
+
+
 def memory(base: Path, given: argparse.Namespace) -> None:
     def peak(name: str, count: int, side: int, scales: str) -> float:
         folder = base / name
@@ -210,6 +244,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "jobs": jobs,
     "beside": beside,
     "batch": batch,
+    "allocator": allocator,
     "growth": growth,
     "memory": memory,
 }
@@ -222,10 +257,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--halves", nargs=4, metavar=("METHOD", "FOLDER", "THREADS", "MALLOC"), help=argparse.SUPPRESS)
     parser.add_argument("--peak", nargs=3, metavar=("FOLDER", "SCALES", "THREADS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
         print_peak(*given.peak)
+        return
+    if given.halves:
+        print_halves(*given.halves)
         return
     torch.set_num_threads(given.threads)
     print(HEADER)

@@ -8,22 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from rescale_bench.allocator import give_back
+
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 RESET_PEAK = "5"
 """What resets the resident-set peak (proc_pid_clear_refs(5))."""
 
 
-def measure(call: Callable[[], T], device: str | torch.device = "cpu") -> tuple[T, float, float | None]:
+def measure(call: Callable[[], T], device: str | torch.device = "cpu", idle: int = 0) -> tuple[T, float, float | None]:
     """Run a call and return its result, its seconds and its peak memory in megabytes (10^6 bytes).
 
     On the CPU the peak is the largest resident set of the whole process during the call (Linux only); on CUDA
     it is what torch had allocated on the device. None where the platform tells neither.
+    idle: bytes of freed memory that the call may find, and the peak hold; more is returned to the system first.
     """
+    give_back(idle)
     meter: _Meter = _CudaMeter(device) if str(device).startswith("cuda") else _ResidentMeter()
     meter.start()
     begin = time.perf_counter()

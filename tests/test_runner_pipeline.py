@@ -192,9 +192,8 @@ def test_batches_and_guards_do_not_mix():
 
 def test_scoring_beside_changes_no_number(images, tmp_path, monkeypatch):
     asked = request_for(images, tmp_path / "alone", scales="2,4")
-    monkeypatch.setattr(request_module, "cores", lambda: 1)
     run(asked)
-    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    monkeypatch.setattr(request_module, "MANY", 1)
     assert asked.scores_beside("cpu")
     run(dataclasses.replace(asked, output=tmp_path / "beside"))
     pd.testing.assert_frame_equal(table(tmp_path / "alone"), table(tmp_path / "beside"), check_exact=True)
@@ -246,7 +245,7 @@ def test_the_last_image_is_scored_and_the_next_decoded_while_one_is_in_the_halve
 
 
 def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    monkeypatch.setattr(request_module, "MANY", 1)
     text = toys.HEADER + (
         "from rescale_bench.interfaces import Metric\n"
         "@hookimpl\n"
@@ -261,28 +260,25 @@ def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
 
 
 def test_who_gets_a_thread_beside(monkeypatch):
-    monkeypatch.setattr(request_module, "cores", lambda: 2)
-    assert Request().threads_each == 2
-    assert not Request().scores_beside("cpu")
-    assert Request().scores_beside("cuda:0")
-    assert Request(threads=1).scores_beside("cpu")
     monkeypatch.setattr(request_module, "cores", lambda: 16)
-    assert Request().threads_each == 15
-    assert Request().scores_beside("cpu")
-    for changes in ({"jobs": 2}, {"timeout": 5}, {"memory_limit": "1GB"}):
-        assert Request(**changes).threads_each == 16 // Request(**changes).jobs
-        assert not Request(**changes).scores_beside("cuda")
-
-
-def test_nothing_runs_beside_where_memory_is_measured(images, tmp_path, monkeypatch):
+    for changes in ({}, {"threads": 8}):
+        assert Request(**changes).scores_beside("cpu")
+    for changes in ({"threads": 7}, {"jobs": 2}, {"timeout": 5}, {"memory_limit": "1GB"}):
+        assert not Request(**changes).scores_beside("cpu")
+    assert Request(threads=1).scores_beside("cuda:0")
+    assert not Request(jobs=2).scores_beside("cuda")
     monkeypatch.setattr(request_module, "cores", lambda: 2)
+    assert not Request().scores_beside("cpu")
+
+
+def test_a_thread_beside_is_one_of_those_asked_for_and_none_where_memory_is_measured(images, tmp_path, monkeypatch):
     setups = []
     monkeypatch.setattr(
         "rescale_bench.runner.execute.lines", lambda request, setup, batches: setups.append(setup) or iter(())
     )
-    run(request_for(images, tmp_path / "a", metrics="psnr_y"))
-    run(request_for(images, tmp_path / "b", metrics="psnr_y,peak_mb_up"))
-    assert [setup.beside for setup in setups] == [True, False]
+    run(request_for(images, tmp_path / "a", metrics="psnr_y", threads=8))
+    run(request_for(images, tmp_path / "b", metrics="psnr_y,peak_mb_up", threads=8))
+    assert [(setup.beside, setup.threads) for setup in setups] == [(True, 7), (False, 8)]
 
 
 # --- torch.compile ----------------------------------------------------------------

@@ -121,11 +121,13 @@ def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Path | None) -> bool:
 
 
 def _setup(request: Request, registry: Registry, grid: Plan, device: str, outputs: Path | None, verbose: bool) -> Setup:
+    quiet = any("quiet" in metric.record.needs for metric in grid.metrics)
+    beside = request.scores_beside(device) and not quiet
     return Setup(
         plugins=registry.files,
         metrics=tuple(metric.label for metric in grid.metrics),
         device=device,
-        threads=request.threads_each,
+        threads=max(1, request.threads_each - beside),
         keep=str(outputs or ""),
         versions=tuple(metric.record.version for metric in grid.metrics),
         auto_tile=request.tile == "auto",
@@ -133,7 +135,7 @@ def _setup(request: Request, registry: Registry, grid: Plan, device: str, output
         timeout=request.timeout,
         memory_limit=request.memory_bytes,
         traces=verbose,
-        beside=request.scores_beside(device) and not any("quiet" in metric.record.needs for metric in grid.metrics),
+        beside=beside,
     )
 
 

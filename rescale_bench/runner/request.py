@@ -15,8 +15,8 @@ from rescale_bench.runner.memory import parse_bytes
 
 DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
 BACKENDS = ("loky", "dask")
-MANY = 4
-"""Cores from which on one of them is better spent on decoding and scoring than on convolutions."""
+MANY = 8
+"""Threads from which on one of them is better spent on decoding and scoring than on convolutions."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,11 @@ class Request:
 
     @property
     def threads_each(self) -> int:
-        """Torch threads of one process; all processes together never exceed the cores, unless jobs alone do.
+        """Threads of one process; all processes together never exceed the cores, unless jobs alone do.
 
         A Dask worker counts as one core: give it more with --threads where it has more to itself.
-        One process on many cores leaves one to the thread beside (see scores_beside).
         """
-        if self.threads or self.backend == "dask":
-            return self.threads or 1
-        spare = self.jobs == 1 and not self.limited and cores() >= MANY
-        return max(1, cores() // self.jobs - spare)
+        return self.threads or (1 if self.backend == "dask" else max(1, cores() // self.jobs))
 
     @property
     def limited(self) -> bool:
@@ -104,11 +100,12 @@ class Request:
     def scores_beside(self, device: str) -> bool:
         """Tell whether one image is scored, and the next one decoded, while another goes through the halves.
 
-        That needs a core of its own, or a GPU that leaves the cores alone. Several processes overlap anyway.
+        One of the process's threads does that; the halves must have enough of them, or a GPU, to do without it.
+        Several processes overlap anyway.
         """
         if self.jobs > 1 or self.limited or self.backend == "dask":
             return False
-        return device.startswith("cuda") or cores() > self.threads_each
+        return device.startswith("cuda") or self.threads_each >= MANY
 
     @property
     def fixed_tile(self) -> str:

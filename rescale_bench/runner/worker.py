@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from rescale_bench.allocator import keep_freed_memory
 from rescale_bench.compiling import compile_rescaler
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.image import Loaded, read_image
@@ -125,6 +126,7 @@ class Worker:
 
         torch.set_num_threads(setup.threads)
         exact_float32()
+        keep_freed_memory()
         self.setup = setup
         self.registry: Registry = load_registry(setup.plugins)
         self.metrics = [self.registry.choose_metric(parse_spec(text, "--metrics")) for text in setup.metrics]
@@ -229,7 +231,8 @@ class Worker:
             self._loop(cell),
             cell_seed(cell.seed, cell.method, cell.options, cell.image_sha256, cell.scale),
             [work.reference for work in works],
-            macs=any("macs" in metric.record.needs for metric in self.metrics),
+            macs=self._needs("macs"),
+            fresh=self._needs("quiet"),
         )
         shape = (build_key(cell), cell.scale, core, len(works), *first.hr.shape)
         if arithmetic.compiled and shape not in self.compiled:
@@ -240,6 +243,9 @@ class Worker:
             work.sample, work.method = sample, method
             work.tile = core if core < max(sample.lr.shape[-2:]) else 0
             work.values = self._on_device(sample, method, work.traces)
+
+    def _needs(self, what: str) -> bool:
+        return any(what in metric.record.needs for metric in self.metrics)
 
     def _on_device(self, sample: Sample, method: Method, traces: list[str]) -> dict[str, Any]:
         """Measure what a GPU can, before the next images go through it: beside them it would count as their time."""
