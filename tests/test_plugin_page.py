@@ -41,7 +41,7 @@ def test_every_command_of_the_page_works(tmp_path):
         (tmp_path / name).write_text(text)
     verify, measure, package = SHELL
     found = run(verify, tmp_path, tmp_path / "home")
-    assert [line.split()[0] for line in found.splitlines()[1:]] == ["ok"] * 6
+    assert [line.split()[0] for line in found.splitlines()[1:]] == ["ok"] * 7
     # The page exports PYTHONPATH once; here each block is a shell of its own.
     assert "mine [paper]" in run(f"export PYTHONPATH=.\n{measure}", tmp_path, tmp_path / "home")
     found = run(package, tmp_path, tmp_path / "home")

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from rescale_bench.allocator import keep_freed_memory
+from rescale_bench.allocator import give_back, keep_freed_memory
 from rescale_bench.compiling import compile_rescaler
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.image import Loaded, read_image
@@ -316,6 +316,7 @@ class Worker:
         if key not in self.memory:
             # The downscaling instance runs both ways: the other one meets nothing but LR files.
             self.memory[key] = bytes_per_pixel(halves.down, float(cell.scale), self.setup.device)
+        give_back()  # what earlier cells freed is free
         free = free_bytes(self.setup.device, self.setup.memory_limit, self.setup.share)
         size = (hr.shape[-2], hr.shape[-1])
         return fitting_core(count * self.memory[key], size, float(cell.scale), margin, free)
