@@ -156,10 +156,10 @@ def growth(base: Path, given: argparse.Namespace) -> None:
         "images": {count: Request("bicubic", str(path), "2") for count, path in folder.items()},
         "scales": {
             count: Request("bicubic", str(folder[counts[0]]), f"2:{Decimal(2) + Decimal(count - 1) / 10}")
-            for count in (2, 4, 8, 16)
+            for count in (4, 8, 16, 32)
         },
         "pixels": {
-            side**2: Request("bicubic", str(images(base / f"side{side}", 5, side)), "2")
+            side**2: Request("bicubic", str(images(base / f"side{side}", 10, side)), "2")
             for side in (2 * given.side, 4 * given.side, 8 * given.side)
         },
     }
