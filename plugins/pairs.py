@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 class Pair:
     """Shrink with one rescaler, enlarge with another."""
 
-    def __init__(self, down: Rescaler, up: Rescaler, together: tuple[bool, bool]) -> None:
-        """Keep both; each is used for one half only. together: whether each takes several images at once."""
-        self.down, self.up = down, up
-        self.together = together
+    def __init__(self, methods: tuple[Method, Method], down: Rescaler, up: Rescaler) -> None:
+        """Keep what the methods built; each is used for one half only."""
+        self.methods, self.down, self.up = methods, down, up
         self.parameter_count = sum(int(getattr(half, "parameter_count", 0)) for half in (down, up))
 
     def compile_networks(self) -> None:
-        """Compile what the halves say they gain from."""
-        for half in (self.down, self.up):
-            if hasattr(half, "compile_networks"):
-                half.compile_networks()
+        """Compile the halves that gain from it."""
+        from rescale_bench.compiling import compile_rescaler
+
+        first, second = self.methods
+        self.down = compile_rescaler(self.down) if first.compiles else self.down
+        self.up = compile_rescaler(self.up) if second.compiles else self.up
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with the first."""
-        if self.together[0] or len(hr) == 1:
+        if self.methods[0].batches or len(hr) == 1:
             return self.down.downscale(hr, scale)
         import torch
 
@@ -41,7 +42,7 @@ class Pair:
 
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Enlarge with the second."""
-        if self.together[1] or len(lr) == 1:
+        if self.methods[1].batches or len(lr) == 1:
             return self.up.upscale(lr, scale, size)
         import torch
 
@@ -68,7 +69,7 @@ def pair(name: str, find: Find) -> Method | None:
 def _combine(name: str, down: Method, up: Method) -> Method:
     def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
         first, second = (half.build(states_of(half, states), device, _own(half, options)) for half in (down, up))
-        return Pair(first, second, (down.batches, up.batches))
+        return Pair((down, up), first, second)
 
     def margin(states: States, options: Mapping[str, Value]) -> int | None:
         found = [margin_of(half, partial(states_of, half, states), _own(half, options)) for half in (down, up)]

@@ -119,7 +119,8 @@ def test_broken_images_and_methods_are_rows_and_are_tried_again(images, tmp_path
 
 
 def test_an_image_that_changes_during_the_run_is_not_measured(images, tmp_path):
-    from rescale_bench.runner.worker import Setup, Worker
+    from rescale_bench.runner.setup import Setup
+    from rescale_bench.runner.worker import Worker
 
     folder = toys.picture_folder(tmp_path / "moving", count=1)
     cells = plan(request_for(folder, tmp_path), load_registry()).cells

@@ -20,7 +20,8 @@ from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import in_order
-from rescale_bench.runner.worker import Setup, Worker
+from rescale_bench.runner.setup import Setup
+from rescale_bench.runner.worker import Worker
 
 CLOCKS = ["seconds", "peak_mb"]
 METRICS = "psnr_y,ssim_y,psnr_lr,piqe_lr,bpp_png"
@@ -389,3 +390,10 @@ def test_what_torch_keeps_on_a_device_is_free_to_its_process():
 
     with standing_in():
         assert free_bytes("cuda", share=2) == (10**9 + 2 * 10**8) // 2
+
+
+def test_a_plugin_that_leaves_takes_no_batch_with_it(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.txt"))
+    text = BATCHES.replace("LIMIT", "True").replace('RuntimeError("too much at once")', "SystemExit(4)")
+    plugins = (toys.plugin_file(tmp_path, text, "leaving"),)
+    assert run(request_for(images, tmp_path / "run", methods="boxes2", batch=4, plugins=plugins)).exit_code == 0

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench import downloads
 from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.runner.cells import Cell
-from rescale_bench.runner.worker import Setup
+from rescale_bench.runner.setup import Setup
 from rescale_bench.weights import sha256
 
 if TYPE_CHECKING:

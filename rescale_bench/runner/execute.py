@@ -20,7 +20,7 @@ from rescale_bench.runner.keep import kept
 from rescale_bench.runner.progress import tracked
 from rescale_bench.runner.request import Request, cores
 from rescale_bench.runner.schedule import in_order
-from rescale_bench.runner.worker import Setup
+from rescale_bench.runner.setup import Setup
 from rescale_bench.store import SCHEMA, Store
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,10 @@ from functools import lru_cache
 from typing import IO, Any
 
 from rescale_bench.runner.cells import Cell
+from rescale_bench.runner.entries import describe, failed_line
 from rescale_bench.runner.memory import resident_bytes
-from rescale_bench.runner.worker import Setup, Worker, describe, failed_line, worker_for
+from rescale_bench.runner.setup import Setup
+from rescale_bench.runner.worker import Worker, worker_for
 
 START_SECONDS = 120
 """Time to import and to load plugins, which is not the first cell's."""

@@ -7,34 +7,34 @@ halves can prepare the next image and score the last one (Setup.beside).
 from __future__ import annotations
 
 import logging
-import math
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache, partial
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from rescale_bench.allocator import give_back, keep_freed_memory
 from rescale_bench.compiling import compile_rescaler
-from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
+from rescale_bench.errors import ImageError, MethodError, RescaleBenchError
 from rescale_bench.image import Loaded, read_image
 from rescale_bench.interfaces import Method, Protocol, Sample, Value
 from rescale_bench.method_weights import load_states
 from rescale_bench.metrics.placement import on_device
-from rescale_bench.plugin_manager import Chosen, Registry, load_registry
+from rescale_bench.plugin_manager import Registry, load_registry
 from rescale_bench.precision import exact_float32
 from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
 from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import NO_FILE, Cell
+from rescale_bench.runner.entries import describe, failure, measured, sizes
 from rescale_bench.runner.keep import keep_outputs
 from rescale_bench.runner.memory import free_bytes
+from rescale_bench.runner.recent import Recent
+from rescale_bench.runner.setup import Setup
 from rescale_bench.specs import parse_spec
 from rescale_bench.store import SCHEMA
 from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
@@ -43,34 +43,6 @@ log = logging.getLogger(__name__)
 
 IMAGE_BYTES = 256 * 2**20
 KEPT_METHODS = 2
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all cells of a run share.
-
-    metrics: labels; versions: of their implementations. keep: a folder for outputs or "".
-    auto_tile: run in tiles what does not fit into the memory; share: processes that share this machine's.
-    timeout: seconds a cell may take, memory_limit: bytes a process may hold; 0 for any (see guard).
-    traces: put the traceback of a failure into the line, under "trace".
-    guarded: run cells in a process that they alone can lose (see guard); limits do so too.
-    beside: prepare and score images in a thread of its own, with one torch thread, while another goes through the
-    halves (see Worker.stream).
-    """
-
-    plugins: tuple[str, ...]
-    metrics: tuple[str, ...]
-    device: str
-    threads: int
-    keep: str = ""
-    versions: tuple[str, ...] = ()
-    auto_tile: bool = False
-    share: int = 1
-    timeout: int = 0
-    memory_limit: int = 0
-    traces: bool = False
-    guarded: bool = False
-    beside: bool = False
 
 
 @dataclass
@@ -92,29 +64,6 @@ class Work:
     values: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     traces: list[str] = field(default_factory=list)
-
-
-class Recent:
-    """Keep what was used last, up to a total weight; threads may share it."""
-
-    def __init__(self, limit: float) -> None:
-        """Set the limit, in the unit of the weights given to get."""
-        self.limit, self.total = limit, 0.0
-        self.lock = RLock()
-        self.items: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Any], weigh: Callable[[Any], float]) -> Any:
-        """Return the item of a key, made now if it is not kept."""
-        with self.lock:
-            if key not in self.items:
-                item = make()
-                self.items[key] = (item, weigh(item))
-                self.total += self.items[key][1]
-                while self.total > self.limit and len(self.items) > 1:
-                    _, (_, weight) = self.items.popitem(last=False)
-                    self.total -= weight
-            self.items.move_to_end(key)
-            return self.items[key][0]
 
 
 class Worker:
@@ -178,7 +127,7 @@ class Worker:
         """Decode and crop the images and make their reference LR."""
         works = [Work(cell) for cell in cells]
         for work in works:
-            with _stage([work]):
+            with _stage(work):
                 protocol = self.registry.choose_protocol(work.cell.protocol)
                 work.hr, work.reference = self._prepared(work.cell, protocol)
         return works
@@ -189,7 +138,7 @@ class Worker:
             if len(group) > 1 and self._batch(group):
                 continue
             for work in group:
-                with _stage([work]):
+                with _stage(work):
                     self._halves([work])
 
     def _together(self, works: Sequence[Work]) -> list[list[Work]]:
@@ -204,7 +153,7 @@ class Worker:
         started = time.perf_counter()
         try:
             self._halves(works)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.debug("%s: %d images at once: %s; they go one by one", works[0].cell.method, len(works), error)
             return False
         for work in works:
@@ -253,7 +202,7 @@ class Worker:
         if self.setup.device == "cpu" or not chosen:
             return {}
         there = on_device(sample, self.setup.device)
-        return {metric.label: _value(metric, there, method, traces) for metric in chosen}
+        return {metric.label: measured(metric, there, method, traces) for metric in chosen}
 
     def _score(self, works: Sequence[Work]) -> list[dict[str, Any]]:
         """Measure the metrics, keep what is to be kept, and write the journal lines."""
@@ -261,8 +210,8 @@ class Worker:
 
     def _line(self, work: Work) -> dict[str, Any]:
         line: dict[str, Any] = {}
-        with _stage([work]):
-            if work.sample is not None and work.method is not None:
+        with _stage(work):
+            if work.sample is not None and work.method is not None and not work.error:
                 line = self._scored(work, work.sample, work.method)
         if work.error:
             line = self._failed(work.error)
@@ -272,7 +221,7 @@ class Worker:
 
     def _scored(self, work: Work, sample: Sample, method: Method) -> dict[str, Any]:
         values = {
-            metric.label: work.values.get(metric.label) or _value(metric, sample, method, work.traces)
+            metric.label: work.values.get(metric.label) or measured(metric, sample, method, work.traces)
             for metric in self.metrics
         }
         if self.setup.keep:
@@ -281,7 +230,7 @@ class Worker:
             "status": "failed" if any(entry["status"] == "failed" for entry in values.values()) else "ok",
             "error": "; ".join(entry["error"] for entry in values.values() if entry["status"] == "failed"),
             "peak_mb": max(filter(None, (sample.costs.peak_mb_down, sample.costs.peak_mb_up)), default=None),
-            **_sizes(sample),
+            **sizes(sample),
             "tiled": work.tile,
             "values": values,
         }
@@ -353,10 +302,7 @@ class Worker:
         return Loop(chosen.record, chosen.options)
 
     def _failed(self, error: str) -> dict[str, Any]:
-        return _failure([(metric.label, metric.record.version) for metric in self.metrics], error)
-
-
-_NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width", "tiled"))
+        return failure([(metric.label, metric.record.version) for metric in self.metrics], error)
 
 
 def _one_thread() -> None:
@@ -368,77 +314,21 @@ def _one_thread() -> None:
 
 
 @contextmanager
-def _stage(works: Sequence[Work]) -> Iterator[None]:
-    """Time a stage of works, and turn what it raises into their error; a plugin that leaves takes no run with it."""
+def _stage(work: Work) -> Iterator[None]:
+    """Time a stage, and turn what it raises into the work's error; a plugin that leaves takes no run with it."""
     started = time.perf_counter()
     try:
         yield
     except (Exception, SystemExit) as error:
-        for work in works:
-            work.error = describe(error)
-            work.traces.append(traceback.format_exc())
+        work.error = describe(error)
+        work.traces.append(traceback.format_exc())
     finally:
-        for work in works:
-            work.seconds += (time.perf_counter() - started) / len(works)
+        work.seconds += time.perf_counter() - started
 
 
 def build_key(cell: Cell) -> tuple[Hashable, ...]:
-    """Name what a cell needs built: cells with equal keys share one method, built once."""
-    # The batch belongs to it for the order of the cells alone.
+    """Name what a cell needs built: cells with equal keys share one method, built once, and may be one batch."""
     return cell.method, cell.options, cell.files, cell.dtype
-
-
-def describe(error: Exception | SystemExit) -> str:
-    """Put an exception into the one line that stands in the row."""
-    if isinstance(error, SystemExit):
-        return f"a plugin called sys.exit({error.code})"
-    if isinstance(error, RescaleBenchError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory; --tile auto may help"
-    text = str(error).splitlines()[0] if str(error) else ""
-    return f"{type(error).__name__}: {text}"
-
-
-def failed_line(setup: Setup, cell: Cell, error: str, seconds: float) -> dict[str, Any]:
-    """Write the journal line of a cell that no worker could finish."""
-    line = _failure(list(zip(setup.metrics, setup.versions, strict=True)), error)
-    return {"schema": SCHEMA, **cell.identity(), **line, "seconds": seconds}
-
-
-def _failure(metrics: Sequence[tuple[str, str]], error: str) -> dict[str, Any]:
-    values = {
-        name: {"status": "failed", "version": version, "value": None, "error": error} for name, version in metrics
-    }
-    return {"status": "failed", "error": error, "peak_mb": None, **_NO_SIZES, "values": values}
-
-
-def _sizes(sample: Sample) -> dict[str, int]:
-    height, width = sample.hr.shape[-2:]
-    lr_height, lr_width = sample.lr.shape[-2:]
-    return {"height": height, "width": width, "lr_height": lr_height, "lr_width": lr_width}
-
-
-def _value(metric: Chosen, sample: Sample, method: Method, traces: list[str]) -> dict[str, Any]:
-    """Measure one metric; what it cannot say is undefined, what breaks is a failure of this value alone."""
-    try:
-        if method.ceiling and metric.record.judges in ("lr", "file"):
-            raise UndefinedValueError(f"{method.name} is a ceiling and has no LR")
-        value = float(metric.record.measure(sample, metric.options))
-        if math.isnan(value):
-            raise MethodError(f"{metric.label} returned nan")
-    except UndefinedValueError as error:
-        return _entry(metric, "undefined", error=str(error))
-    except Exception as error:
-        traces.append(traceback.format_exc())
-        text = str(error) if isinstance(error, RescaleBenchError) else f"{type(error).__name__}: {error}"
-        return _entry(metric, "failed", error=f"{metric.label}: {text}")
-    return _entry(metric, "ok", value=value)
-
-
-def _entry(metric: Chosen, status: str, value: float | None = None, error: str = "") -> dict[str, Any]:
-    entry: dict[str, Any] = {"status": status, "version": metric.record.version, "value": value}
-    return {**entry, "error": error} if error else entry
 
 
 @lru_cache(maxsize=1)
