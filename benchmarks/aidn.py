@@ -22,9 +22,9 @@ from rescale_bench_plugins.aidn.network import initial_aidn
 from rescale_bench_plugins.aidn.rescaler import load_aidn
 from torch.nn import functional as F
 
-from rescale_bench.interfaces import State
-from rescale_bench.profiling import count_macs, measure
-from rescale_bench.scales import lr_size
+from rescale_bench.api.records import State
+from rescale_bench.api.scales import lr_size
+from rescale_bench.machine.profiling import count_macs, measure
 
 TOLERANCE = 2e-5
 """Of the largest value. In float64 both agree to 2e-14; in float32 each strays up to 8e-6 from that (384², s=3.3)."""

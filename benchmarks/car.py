@@ -19,7 +19,7 @@ from rescale_bench_plugins.car_edsr.rescaler import CarRescaler, build_car
 from rescale_bench_plugins.car_edsr.sampler import resample
 from torch.nn import functional as F
 
-from rescale_bench.interfaces import State
+from rescale_bench.api.records import State
 from rescale_bench.networks.edsr import EdsrLayout, initial_edsr
 
 Tensors = Mapping[str, torch.Tensor]

@@ -16,7 +16,7 @@ from paired import record
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from rescale_bench.color import luma
+from rescale_bench.images.color import luma
 from rescale_bench.metrics.similarity import psnr, ssim, ssim_planes
 
 ROUNDS = 9

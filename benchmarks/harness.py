@@ -30,15 +30,15 @@ import torch
 from paired import HEADER, alternate, picture, record, seconds
 from PIL import Image
 
-from rescale_bench import allocator as glibc
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.codecs import encode_decode
-from rescale_bench.color import luma
+from rescale_bench.images.color import luma
+from rescale_bench.machine import allocator as glibc
 from rescale_bench.metrics.similarity import psnr, ssim_planes
-from rescale_bench.plugin_manager import load_registry
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.specs import parse_spec
-from rescale_bench.store import read_table
+from rescale_bench.runs.store import read_table
 
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr"
 """What the bare loop computes as well."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from rescale_bench.profiling import count_macs
+from rescale_bench.machine.profiling import count_macs
 
 ROWS = "RESCALE_BENCH_BENCHMARK_ROWS"
 HEADER = f"{'':28} {'plain':>9} {'ours':>9} {'ratio':>7} {'goal':>6}  note"

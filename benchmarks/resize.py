@@ -17,7 +17,7 @@ import torch
 from paired import record
 from PIL import Image
 
-from rescale_bench.resize import imresize
+from rescale_bench.images.resize import imresize
 
 SIZES = ((512, 512), (512, 768), (1080, 1920))
 FACTORS = (1 / 2, 1 / 3, 1 / 4, 1 / 1.5, 1.5, 2, 3, 4)

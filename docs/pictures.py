@@ -25,14 +25,15 @@ import torch
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from rescale_bench.color import luma
-from rescale_bench.interfaces import Protocol, Sample
-from rescale_bench.levels import resize_levels, to_levels
+from rescale_bench.api.protocol_switches import with_switches
+from rescale_bench.api.records import Protocol, Sample
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
+from rescale_bench.images.color import luma
+from rescale_bench.images.levels import resize_levels, to_levels
 from rescale_bench.metrics import fidelity
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.protocols import PROTOCOLS, RGB8, with_switches
-from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip
-from rescale_bench.specs import parse_spec
+from rescale_bench.protocols.named import PROTOCOLS, RGB8
+from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Build, Method, Option, Rescaler, States, Value
-from rescale_bench.scales import NativeScales, lr_size
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Build, Method, Option, Rescaler, States, Value
+from rescale_bench.api.scales import NativeScales, lr_size
 
 if TYPE_CHECKING:
     import torch
 
-    from rescale_bench.resize import Kernel
+    from rescale_bench.images.resize import Kernel
 
 KERNELS: dict[Kernel, str] = {
     "nearest": "nearest neighbour",
@@ -40,14 +40,14 @@ class Resampler:
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink by 1/scale to ceil(side/scale)."""
-        from rescale_bench.levels import resize_levels
+        from rescale_bench.images.levels import resize_levels
 
         size = lr_size((hr.shape[-2], hr.shape[-1]), scale)
         return resize_levels(hr, scale=1 / scale, size=size, kernel=self.kernel, antialias=self.antialias)
 
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Enlarge by the scale itself, cut to the size: the exact inverse of the sampling grid of downscale."""
-        from rescale_bench.levels import resize_levels
+        from rescale_bench.images.levels import resize_levels
 
         return resize_levels(lr, scale=scale, size=size, kernel=self.kernel, antialias=self.antialias)
 

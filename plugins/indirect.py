@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
+from rescale_bench.api.scales import NativeScales, exact, lr_size
 from rescale_bench.errors import NotNativeError, UnknownNameError, UsageError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
-from rescale_bench.scales import NativeScales, exact, lr_size
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class Indirect:
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Enlarge HR to base·LR side (bicubic), then shrink with the model."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.images.resize import imresize
 
         method, model = self.base(exact(scale))
         if model == exact(scale):
@@ -56,7 +56,7 @@ class Indirect:
 
     def upscale(self, lr: torch.Tensor, scale: float, size: Size) -> torch.Tensor:
         """Enlarge with the model, then bicubic to size."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.images.resize import imresize
 
         method, model = self.base(exact(scale))
         if model == exact(scale):
@@ -76,7 +76,7 @@ class TypeOne(Indirect):
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with bicubic."""
-        from rescale_bench.levels import resize_levels
+        from rescale_bench.images.levels import resize_levels
 
         return resize_levels(hr, scale=1 / scale, size=lr_size(_size(hr), scale))
 
@@ -90,7 +90,7 @@ class Ceiling(Indirect):
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Enlarge HR as type III does and pass it on whole."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.images.resize import imresize
 
         model = _type3_base(exact(scale), NativeScales.of(2, 4))
         height, width = lr_size(_size(hr), scale)
@@ -98,7 +98,7 @@ class Ceiling(Indirect):
 
     def upscale(self, lr: torch.Tensor, scale: float, size: Size) -> torch.Tensor:
         """Bring the enlarged image back to size."""
-        from rescale_bench.resize import imresize
+        from rescale_bench.images.resize import imresize
 
         del scale
         return imresize(lr, size=size, antialias=self.antialias)
@@ -234,7 +234,7 @@ class _Builder:
             own = {option.name: self.options[option.name] for option in method.options}
             rescaler = method.build(states_of(method, self.states), self.device, own)
             if self.compiles and method.compiles:
-                from rescale_bench.compiling import compile_rescaler
+                from rescale_bench.networks.compiling import compile_rescaler
 
                 rescaler = compile_rescaler(rescaler)
             self.built[method.name] = rescaler

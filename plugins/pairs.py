@@ -7,10 +7,10 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
 from rescale_bench.errors import UsageError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
-from rescale_bench.tiling import margin_of
+from rescale_bench.roundtrip.tiling import margin_of
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ class Pair:
 
     def compile_networks(self) -> None:
         """Compile the halves that gain from it."""
-        from rescale_bench.compiling import compile_rescaler
+        from rescale_bench.networks.compiling import compile_rescaler
 
         first, second = self.methods
         self.down = compile_rescaler(self.down) if first.compiles else self.down

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rescale_bench.api.records import Metric
 from rescale_bench.errors import UnavailableError, UndefinedValueError, UsageError
-from rescale_bench.image import read_image
-from rescale_bench.interfaces import Metric
+from rescale_bench.images.files import read_image
 from rescale_bench.metrics.distribution import distances
-from rescale_bench.set_values import SetValue, home_of, read_set_values, write_set_values
+from rescale_bench.runs.set_values import SetValue, home_of, read_set_values, write_set_values
 from rescale_bench.tables.distribution import Members, members
 from rescale_bench.tables.rows import prepare
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.weights import available
+from rescale_bench.api.registry import load_registry
+from rescale_bench.weights.files import available
 
 HERE = Path(__file__).parent
 NAME = "equal-budget"

@@ -208,7 +208,7 @@ def standing_in():
 
 def forget():
     """Empty the caches that hold constants by device: a real one bears the same name."""
-    from rescale_bench import resize
+    from rescale_bench.images import resize
     from rescale_bench.metrics import similarity
 
     resize._blocks.cache_clear()

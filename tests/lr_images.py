@@ -6,8 +6,8 @@ from decimal import Decimal
 import numpy as np
 from PIL import Image
 
-from rescale_bench.interfaces import Costs, Sample
-from rescale_bench.protocols import RGB8
+from rescale_bench.api.records import Costs, Sample
+from rescale_bench.protocols.named import RGB8
 
 
 def bicubic_lr(path, scale):

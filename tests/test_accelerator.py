@@ -6,15 +6,15 @@ import pytest
 import torch
 from accelerator import DEVICE, Resident, standing_in
 
-from rescale_bench.conformance import make_image
+from rescale_bench.api.registry import load_registry, method_has_weights
+from rescale_bench.api.scales import lr_size
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnavailableError
-from rescale_bench.method_weights import choose_weights, load_states
 from rescale_bench.networks import lines
-from rescale_bench.plugin_manager import load_registry, method_has_weights
-from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip
-from rescale_bench.scales import lr_size
-from rescale_bench.specs import parse_spec
-from rescale_bench.tiling import Tiled, bytes_per_pixel
+from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.conformance import make_image
+from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel
+from rescale_bench.weights.choice import choose_weights, load_states
 
 REGISTRY = load_registry()
 SIZE = (37, 50)

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from rescale_bench import allocator
+from rescale_bench.machine import allocator
 
 BLOCK = 64 * 2**20
 CODE = f"""
 import resource, sys
 import torch
-from rescale_bench.allocator import give_back, keep_freed_memory
-from rescale_bench.runner.memory import resident_bytes
+from rescale_bench.machine.allocator import give_back, keep_freed_memory
+from rescale_bench.machine.memory import resident_bytes
 
 def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from scipy.integrate import quad
 
-from rescale_bench.bdrate import INTERPOLATIONS, bd_psnr, bd_rate
 from rescale_bench.errors import UndefinedValueError, UsageError
+from rescale_bench.statistics.bdrate import INTERPOLATIONS, bd_psnr, bd_rate
 
 # The example in the README of the package bjontegaard (libx265 presets), (kbit/s, dB).
 ANCHOR = [(9487.76, 40.037), (4593.60, 38.615), (2486.44, 36.845), (1358.24, 34.851)]

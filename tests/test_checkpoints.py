@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from rescale_bench import weights
-from rescale_bench.checkpoints import import_checkpoint
 from rescale_bench.errors import WeightsError
+from rescale_bench.weights import files as weights
+from rescale_bench.weights.checkpoints import import_checkpoint
 
 LAYOUT = {"a.weight": (4, 3, 3, 3), "a.bias": (4,), "bn.running_mean": (4,), "bn.num_batches_tracked": ()}
 

@@ -11,7 +11,7 @@ import toys
 from PIL import Image
 
 from rescale_bench.cli import main
-from rescale_bench.store import read_table
+from rescale_bench.runs.store import read_table
 
 RUN = ["run", "-m", "bicubic", "-s", "2", "--metrics", "psnr_y", "--threads", "1", "-q"]
 
@@ -161,7 +161,7 @@ def test_a_read_only_output_folder(capfd, images):
 
 
 def test_a_full_disk_keeps_what_was_measured(capfd, images, tmp_path, finished, monkeypatch):
-    from rescale_bench import store
+    from rescale_bench.runs import store
 
     def full(handle):
         raise OSError(28, "No space left on device")
@@ -211,7 +211,7 @@ def test_a_journal_damaged_in_the_middle_is_named_by_line(capfd, images, finishe
 
 
 def test_two_runs_on_one_folder(capfd, images, finished):
-    from rescale_bench.store import Store
+    from rescale_bench.runs.store import Store
 
     with Store(finished):
         fails(capfd, [*RUN, "-d", str(images), "-o", str(finished)], 2, "another run", str(os.getpid()))

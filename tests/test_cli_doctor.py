@@ -9,11 +9,11 @@ import pytest
 import toys
 from packaging.requirements import Requirement
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.doctor import OK, PROBLEM, WARNING, content, devices, folders, installation
 from rescale_bench.doctor.plugins import load_what_loads
 from rescale_bench.metrics import files
-from rescale_bench.plugin_manager import load_registry
 
 
 @pytest.fixture(scope="module")

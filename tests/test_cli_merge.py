@@ -8,7 +8,7 @@ import pytest
 import toys
 
 from rescale_bench.cli import main
-from rescale_bench.store import Store, read_journal, read_table
+from rescale_bench.runs.store import Store, read_journal, read_table
 
 RUN = ["run", "--metrics", "psnr_y,ssim_y,seconds_up", "--threads", "1"]
 ABOUT = kept_run.ABOUT | {"seconds_up": {**kept_run.ABOUT["psnr_y"], "repeatable": False}}

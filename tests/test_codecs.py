@@ -10,9 +10,9 @@ from lr_images import all_lr
 from PIL import Image
 
 from rescale_bench import codecs
+from rescale_bench.api.specs import parse_spec, resolve
 from rescale_bench.codecs import encode_decode, is_lossless
 from rescale_bench.errors import CodecError
-from rescale_bench.specs import parse_spec, resolve
 
 BY_NAME = {codec.name: codec for codec in codecs.rescale_bench_codecs()}
 

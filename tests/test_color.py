@@ -3,8 +3,8 @@ import pytest
 import torch
 from skimage.color import rgb2ycbcr
 
-from rescale_bench.color import luma
 from rescale_bench.errors import UsageError
+from rescale_bench.images.color import luma
 
 WEIGHTS = {
     "bt601": ((65.481, 128.553, 24.966), 255, 16),

@@ -3,9 +3,9 @@
 import pytest
 import toys
 
-from rescale_bench.conformance import SIZES, verify
-from rescale_bench.plugin_manager import load_registry, method_has_weights
-from rescale_bench.scales import parse_scales
+from rescale_bench.api.registry import load_registry, method_has_weights
+from rescale_bench.api.scales import parse_scales
+from rescale_bench.roundtrip.conformance import SIZES, verify
 
 REGISTRY = load_registry()
 WHOLE = sorted(name for name, method in REGISTRY.methods.items() if method.halves == {"down", "up"})

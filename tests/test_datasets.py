@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rescale_bench import datasets, downloads
+from rescale_bench import datasets
 from rescale_bench.datasets import (
     find_dataset,
     folder_dataset,
@@ -31,7 +31,8 @@ from rescale_bench.datasets.pixels import count_known, pinned
 from rescale_bench.datasets.preparation import prepare
 from rescale_bench.datasets.research import locate
 from rescale_bench.errors import UnavailableError, UnknownNameError, UsageError
-from rescale_bench.image import pixel_hash, read_image
+from rescale_bench.images.files import pixel_hash, read_image
+from rescale_bench.weights import downloads
 
 REGISTERED = {dataset.name: dataset for dataset in rescale_bench_datasets()}
 BY_NAME = {research.name: research for research in RESEARCH}

@@ -13,12 +13,12 @@ from kept_run import failed, line, make_run
 
 from rescale_bench.cli import main
 from rescale_bench.errors import StoreError, UsageError, WeightsError
-from rescale_bench.image import read_image, write_png
+from rescale_bench.images.files import read_image, write_png
 from rescale_bench.metrics import inception as ours
 from rescale_bench.metrics.files import INCEPTION
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
 from rescale_bench.metrics.torchvision_shim import import_torchvision
-from rescale_bench.set_values import FILE, read_set_values
+from rescale_bench.runs.set_values import FILE, read_set_values
 
 IMAGES = ("one", "two", "three")
 
@@ -207,7 +207,7 @@ def test_damaged_files_are_told(run, tmp_path):
 
 def test_a_bare_table_has_no_pictures(run):
     from rescale_bench.distribution import measure_distribution
-    from rescale_bench.store import read_table
+    from rescale_bench.runs.store import read_table
 
     with pytest.raises(UsageError, match="holds no pictures"):
         measure_distribution(run / "rows.csv", read_table(run), ())

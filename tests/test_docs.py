@@ -97,7 +97,7 @@ def test_every_verb_is_run_on_the_page_of_commands():
 
 @pytest.mark.parametrize("kind", ["methods", "metrics", "protocols"])
 def test_everything_registered_is_on_its_page(kind):
-    from rescale_bench.plugin_manager import load_registry
+    from rescale_bench.api.registry import load_registry
 
     registry = load_registry()
     text = (DOCS / f"{kind}.md").read_text()
@@ -107,7 +107,7 @@ def test_everything_registered_is_on_its_page(kind):
 
 
 def test_every_switch_has_its_picture():
-    from rescale_bench.interfaces import Protocol
+    from rescale_bench.api.records import Protocol
 
     text = (DOCS / "protocols.md").read_text()
     fields = set(Protocol.__dataclass_fields__) - {"name", "summary", "source", "version", "data_range"}
@@ -115,7 +115,7 @@ def test_every_switch_has_its_picture():
 
 
 def test_every_metric_has_its_version_on_the_page():
-    from rescale_bench.plugin_manager import load_registry
+    from rescale_bench.api.registry import load_registry
 
     rows = (DOCS / "metrics.md").read_text().splitlines()
     for metric in load_registry().metrics.values():

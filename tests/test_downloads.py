@@ -13,9 +13,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from rescale_bench import downloads
-from rescale_bench.downloads import cache_folder, extract, fetch, fetch_accepted, file_sha256, is_offline
 from rescale_bench.errors import ImageError, UnavailableError, UsageError
+from rescale_bench.weights import downloads
+from rescale_bench.weights.downloads import cache_folder, extract, fetch, fetch_accepted, file_sha256, is_offline
 
 BODY = bytes(range(256)) * 2048  # eight chunks
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rescale_bench import environment
+from rescale_bench.machine import environment
 
 
 def test_is_json_and_complete(monkeypatch):

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.checks import compare, explain, read_pictures, read_published, render_published
 from rescale_bench.checks.published import COLUMNS
 from rescale_bench.checks.switches import changes, reruns
 from rescale_bench.cli import main
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.protocols import PROTOCOLS, RGB8
-from rescale_bench.store import read_table
+from rescale_bench.protocols.named import PROTOCOLS, RGB8
+from rescale_bench.runs.store import read_table
 
 SRCNN = next(one for one in PROTOCOLS if one.name == "srcnn-y")
 AIDN = next(one for one in PROTOCOLS if one.name == "aidn")

@@ -8,17 +8,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.scales import MAXIMUM, parse_scales
+from rescale_bench.api.specs import parse_list
 from rescale_bench.checks import parse_tolerances
 from rescale_bench.cli.config import make_request
 from rescale_bench.datasets.selection import find_dataset
 from rescale_bench.errors import ImageError, RescaleBenchError, StoreError, UsageError, WeightsError
-from rescale_bench.image import max_pixels_setting, read_image
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.protocols import border, crop_multiple
-from rescale_bench.scales import MAXIMUM, parse_scales
-from rescale_bench.specs import parse_list
-from rescale_bench.store import SCHEMA, Store, read_journal, read_table
-from rescale_bench.weights import read_header
+from rescale_bench.images.files import max_pixels_setting, read_image
+from rescale_bench.protocols.named import border, crop_multiple
+from rescale_bench.runs.store import SCHEMA, Store, read_journal, read_table
+from rescale_bench.weights.files import read_header
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 

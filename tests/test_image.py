@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from rescale_bench.errors import ImageError, UsageError
-from rescale_bench.image import (
+from rescale_bench.images.files import (
     DEFAULT_LIMIT,
     crop_multiple,
     encode_png,
@@ -310,7 +310,7 @@ def test_permission_denied(tmp_path):
         return
     # root may read everything, so a child without privileges tries.
     code = (
-        "import os, sys; from rescale_bench.image import read_image; os.chdir(sys.argv[1]);"
+        "import os, sys; from rescale_bench.images.files import read_image; os.chdir(sys.argv[1]);"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); read_image('secret.png')"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)

@@ -8,9 +8,9 @@ import pytest
 from lr_images import all_lr, sample_of
 
 from rescale_bench import codecs, metrics
+from rescale_bench.api.specs import parse_spec, resolve
 from rescale_bench.errors import CodecError, UndefinedValueError
 from rescale_bench.metrics import bitrate
-from rescale_bench.specs import parse_spec, resolve
 
 METRICS = {metric.name: metric for metric in metrics.bitrate_metrics(codecs.rescale_bench_codecs())}
 LOOP = {metric.name: metric for metric in bitrate.rescale_bench_metrics()}

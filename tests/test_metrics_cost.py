@@ -2,8 +2,8 @@ import pytest
 from lr_images import sample_of
 from numpy import zeros
 
+from rescale_bench.api.records import Costs
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.interfaces import Costs
 from rescale_bench.metrics.cost import rescale_bench_metrics
 
 METRICS = {metric.name: metric for metric in rescale_bench_metrics()}

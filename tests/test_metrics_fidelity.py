@@ -10,12 +10,12 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from rescale_bench.color import luma
+from rescale_bench.api.records import Costs, Sample
 from rescale_bench.errors import UndefinedValueError, UsageError
-from rescale_bench.interfaces import Costs, Sample
+from rescale_bench.images.color import luma
 from rescale_bench.metrics import fidelity
 from rescale_bench.metrics.similarity import psnr, ssim
-from rescale_bench.protocols import PROTOCOLS
+from rescale_bench.protocols.named import PROTOCOLS
 
 METRICS = {metric.name: metric for metric in fidelity.rescale_bench_metrics()}
 PROTOCOL = {protocol.name: protocol for protocol in PROTOCOLS}
@@ -197,7 +197,7 @@ def test_luma_is_computed_once_per_sample(monkeypatch):
         calls.append(arguments)
         return luma(*arguments)
 
-    monkeypatch.setattr("rescale_bench.color.luma", counting)
+    monkeypatch.setattr("rescale_bench.images.color.luma", counting)
     s = sample()
     for name in METRICS:
         measure(name, s)

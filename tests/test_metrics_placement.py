@@ -9,11 +9,11 @@ from accelerator import DEVICE, Resident, standing_in
 from test_metrics_fidelity import METRICS, PROTOCOL, pair, sample
 from test_metrics_lpips import LPIPS, alexnet, images, weights  # noqa: F401  # two fixtures
 
-from rescale_bench.color import FORMULAS, luma
+from rescale_bench.api.registry import load_registry
+from rescale_bench.images.color import FORMULAS, luma
 from rescale_bench.metrics import similarity
 from rescale_bench.metrics.placement import on_device
 from rescale_bench.metrics.similarity import psnr, squared_error, ssim, ssim_planes
-from rescale_bench.plugin_manager import load_registry
 
 IMAGES = ("hr", "sr", "lr", "lr_reference", "lr_sent")
 

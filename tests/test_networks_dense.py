@@ -65,7 +65,7 @@ def test_initial_weights():
 
 
 def test_macs_are_those_of_the_formula_whatever_the_machine_adds():
-    from rescale_bench.profiling import count_macs
+    from rescale_bench.machine.profiling import count_macs
 
     block = DenseBlock(3, 9, growth=8)
     x = torch.rand(1, 3, 20, 30)

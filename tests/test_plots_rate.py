@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from plot_rows import BASE, METHODS, lines, looks, names_on, sweep
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UsageError
@@ -30,9 +31,8 @@ from rescale_bench.plots import (
 )
 from rescale_bench.plots.direct import DirectCurve, born_as_jpeg
 from rescale_bench.plots.rate import DIRECT
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.protocols import PROTOCOLS, RGB8
-from rescale_bench.store import read_table
+from rescale_bench.protocols.named import PROTOCOLS, RGB8
+from rescale_bench.runs.store import read_table
 
 # --- rate-distortion ---------------------------------------------------------------
 

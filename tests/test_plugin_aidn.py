@@ -12,9 +12,9 @@ from rescale_bench_plugins.aidn.network import Aidn, initial_aidn
 from rescale_bench_plugins.aidn.quantiser import quantise
 from rescale_bench_plugins.aidn.rescaler import load_aidn
 
+from rescale_bench.api.records import State
+from rescale_bench.api.scales import lr_side, lr_size
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
-from rescale_bench.interfaces import State
-from rescale_bench.scales import lr_side, lr_size
 
 (METHOD,) = aidn.rescale_bench_methods()
 SMALL = AidnLayout(blocks=4, width=8, adaptions=2, mask_width=4, kernels=3, routing_width=5, experts=3, reduced=2)
@@ -170,8 +170,8 @@ def test_touched_lines_and_tables_that_begin_further_down():
 
 def test_work_grows_with_the_pixels_alone(monkeypatch):
     """Rows at the borders of slabs are computed once."""
+    from rescale_bench.machine.profiling import count_macs
     from rescale_bench.networks import lines
-    from rescale_bench.profiling import count_macs
 
     network = load_aidn(State(small()), "cpu", "test")
     hr = torch.rand(1, 3, 96, 40)

@@ -11,8 +11,8 @@ from rescale_bench_plugins.car_edsr.kernels import KernelLayout, KernelNetwork, 
 from rescale_bench_plugins.car_edsr.rounding import quantise_softly, soft_round
 from rescale_bench_plugins.car_edsr.sampler import resample
 
+from rescale_bench.api.records import State
 from rescale_bench.errors import NotNativeError, WeightsError
-from rescale_bench.interfaces import State
 from rescale_bench.networks.edsr import EdsrLayout, initial_edsr
 
 (METHOD,) = car_edsr.rescale_bench_methods()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from rescale_bench.image import read_image
-from rescale_bench.plugin_manager import load_registry
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
+from rescale_bench.images.files import read_image
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.specs import parse_spec
-from rescale_bench.store import read_table
+from rescale_bench.runs.store import read_table
 
 PUBLISHED = [  # AIDN, FGRN, IRN and CAR print the same bicubic rows: scale, PSNR-Y, SSIM-Y
     ("2", 33.66, 0.9299),

@@ -7,8 +7,8 @@ import pytest
 import torch
 from rescale_bench_plugins import edsr
 
+from rescale_bench.api.records import State
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
-from rescale_bench.interfaces import State
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr, load_edsr
 
 METHODS = {method.name: method for method in edsr.rescale_bench_methods()}

@@ -10,8 +10,8 @@ import torch
 from rescale_bench_plugins import fgrn
 from rescale_bench_plugins.fgrn.network import LAYOUTS, FlowGuidedNetwork, load_network
 
+from rescale_bench.api.records import State
 from rescale_bench.errors import NotNativeError, WeightsError
-from rescale_bench.interfaces import State
 from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
 METHOD = next(iter(fgrn.rescale_bench_methods()))

@@ -4,11 +4,11 @@ import pytest
 import torch
 import toys
 
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.scales import lr_size
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UsageError
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.resize import imresize
-from rescale_bench.scales import lr_size
-from rescale_bench.specs import parse_spec
+from rescale_bench.images.resize import imresize
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_what_cannot_be_wrapped_says_why(registry, name, says):
 def test_the_ceiling_beats_any_real_method_and_has_no_lr_scores(registry, tmp_path):
     from rescale_bench.runner.execute import execute
     from rescale_bench.runner.request import Request
-    from rescale_bench.store import read_table
+    from rescale_bench.runs.store import read_table
 
     folder = toys.picture_folder(tmp_path / "set", count=2)
     asked = Request(methods="identity-type3,bicubic", datasets=str(folder), scales="1.6,3.3", threads=1,

@@ -12,8 +12,8 @@ from rescale_bench_plugins.irn.network import load_network
 from rescale_bench_plugins.irn.rescaler import LAYOUTS
 from rescale_bench_plugins.irn.squeeze import Haar, LearnedSqueeze
 
+from rescale_bench.api.records import State
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
-from rescale_bench.interfaces import State
 from rescale_bench.networks.loading import parameter_count
 from rescale_bench.networks.quantise import quantise
 

@@ -3,14 +3,14 @@ import sys
 
 import pytest
 
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import PluginError, UnknownNameError, UsageError
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.specs import parse_spec
 
 TOY = """
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Method
-from rescale_bench.scales import NativeScales
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Method
+from rescale_bench.api.scales import NativeScales
 
 @hookimpl
 def rescale_bench_methods():

@@ -2,9 +2,9 @@ import pytest
 import torch
 import toys
 
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.specs import parse_spec
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from unittest import mock
 import pytest
 import torch
 
-from rescale_bench.environment import arithmetic
-from rescale_bench.precision import exact_float32
+from rescale_bench.machine.environment import arithmetic
+from rescale_bench.machine.precision import exact_float32
 
 SWITCHES = [
     (torch.backends.cudnn, "allow_tf32", True, False),
@@ -47,5 +47,5 @@ def test_numbers_of_the_cpu_stay(careless):
 def test_starts_no_driver_and_importing_it_no_torch(careless):
     with mock.patch.object(torch.cuda, "_lazy_init", side_effect=AssertionError("the driver was started")):
         exact_float32()
-    code = "import sys; import rescale_bench.precision; sys.exit('torch' in sys.modules)"
+    code = "import sys; import rescale_bench.machine.precision; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rescale_bench.printable import file_name, printable
+from rescale_bench.machine.printable import file_name, printable
 
 
 @given(st.text())

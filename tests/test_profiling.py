@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rescale_bench import profiling
-from rescale_bench.profiling import count_macs, measure
+from rescale_bench.machine import profiling
+from rescale_bench.machine.profiling import count_macs, measure
 
 on_linux = pytest.mark.skipif(not profiling.CLEAR_REFS.exists(), reason="the peak is known on Linux alone")
 

@@ -2,9 +2,10 @@ from decimal import Decimal
 
 import pytest
 
+from rescale_bench.api.protocol_switches import with_switches
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.protocols import PROTOCOLS, RGB8, border, crop_multiple, with_switches
-from rescale_bench.specs import parse_spec
+from rescale_bench.protocols.named import PROTOCOLS, RGB8, border, crop_multiple
 
 
 def switched(text):

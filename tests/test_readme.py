@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from rescale_bench.conformance import SIZES, verify
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.scales import parse_scales
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.scales import parse_scales
+from rescale_bench.roundtrip.conformance import SIZES, verify
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

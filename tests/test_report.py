@@ -14,17 +14,17 @@ from kept_run import COMMAND, HOSTILE, METHODS, failed, line, make_run, picture
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from rescale_bench.bdrate import bd_rate
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.plots import rate_curves
-from rescale_bench.plugin_manager import load_registry
 from rescale_bench.report import View, build_report, draw_charts, read_source
 from rescale_bench.report.board import sort_key
 from rescale_bench.report.budget import LEVELS, Ledger
 from rescale_bench.report.charts import inline
 from rescale_bench.report.crops import data_uri, enlarged, reduced, squared_error, worst_box
 from rescale_bench.report.subjects import find_subjects
-from rescale_bench.store import read_table
+from rescale_bench.runs.store import read_table
+from rescale_bench.statistics.bdrate import bd_rate
 from rescale_bench.tables.ranks import rank_methods
 
 VOID = {"meta", "link", "img", "input", "br"}

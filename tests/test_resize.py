@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from rescale_bench import resize
 from rescale_bench.errors import UsageError
-from rescale_bench.resize import imresize, output_side
+from rescale_bench.images import resize
+from rescale_bench.images.resize import imresize, output_side
 
 
 def cubic(t):

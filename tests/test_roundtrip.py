@@ -6,11 +6,11 @@ import pytest
 import torch
 import toys
 
+from rescale_bench.api.records import Protocol
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, NotNativeError
-from rescale_bench.interfaces import Protocol
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
-from rescale_bench.specs import parse_spec
+from rescale_bench.roundtrip.cell import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
 
 TWO = Decimal(2)
 

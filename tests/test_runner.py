@@ -7,8 +7,8 @@ import pytest
 import toys
 from PIL import Image
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UsageError
-from rescale_bench.plugin_manager import load_registry
 from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import dry_run, execute
 from rescale_bench.runner.request import Request
@@ -153,7 +153,7 @@ def test_a_dry_run_counts_and_writes_nothing(images, tmp_path):
 
 def test_metrics_that_fail_leave_the_others_standing(images, tmp_path):
     text = toys.HEADER + (
-        "from rescale_bench.interfaces import Metric\n"
+        "from rescale_bench.api.records import Metric\n"
         "@hookimpl\n"
         "def rescale_bench_metrics():\n"
         "    def boom(sample, options): raise ZeroDivisionError('by design')\n"
@@ -169,7 +169,7 @@ def test_metrics_that_fail_leave_the_others_standing(images, tmp_path):
 
 
 def test_stored_outputs_are_what_was_scored(images, tmp_path):
-    from rescale_bench.image import read_image
+    from rescale_bench.images.files import read_image
     from rescale_bench.metrics.similarity import psnr
 
     run(request_for(images, tmp_path, keep=True, limit=1, scales="2", metrics="psnr_rgb", protocol="rgb8:border=0"))

@@ -17,7 +17,7 @@ from rescale_bench.cli import main
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.runner import content
 from rescale_bench.runner.request import Request
-from rescale_bench.weights import sha256
+from rescale_bench.weights.files import sha256
 
 pytest.importorskip("distributed")
 

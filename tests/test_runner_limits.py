@@ -6,7 +6,7 @@ import toys
 
 from rescale_bench.cli import main
 from rescale_bench.errors import UsageError
-from rescale_bench.runner.memory import free_bytes, parse_bytes, resident_bytes
+from rescale_bench.machine.memory import free_bytes, parse_bytes, resident_bytes
 from rescale_bench.runner.request import Request
 
 BAD = (

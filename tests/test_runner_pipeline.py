@@ -12,9 +12,9 @@ import pytest
 import toys
 from PIL import Image
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UnavailableError, UsageError
-from rescale_bench.image import image_size
-from rescale_bench.plugin_manager import load_registry
+from rescale_bench.images.files import image_size
 from rescale_bench.runner import request as request_module
 from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
@@ -248,7 +248,7 @@ def test_the_last_image_is_scored_and_the_next_decoded_while_one_is_in_the_halve
 def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
     monkeypatch.setattr(request_module, "MANY", 1)
     text = toys.HEADER + (
-        "from rescale_bench.interfaces import Metric\n"
+        "from rescale_bench.api.records import Metric\n"
         "@hookimpl\n"
         "def rescale_bench_metrics():\n"
         "    def leave(sample, options): raise SystemExit(3)\n"
@@ -296,7 +296,7 @@ def test_compiled_cells_are_cells_of_their_own(images, tmp_path):
 
 
 def test_without_a_compiler_the_run_does_not_start(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("rescale_bench.compiling.shutil.which", lambda name: None)
+    monkeypatch.setattr("rescale_bench.networks.compiling.shutil.which", lambda name: None)
     with pytest.raises(UnavailableError, match="needs a C\\+\\+ compiler"):
         run(request_for(images, tmp_path, compile=True))
 
@@ -386,7 +386,7 @@ def test_a_run_on_a_device_gives_the_cpus_numbers(images, tmp_path, beside):
 def test_what_torch_keeps_on_a_device_is_free_to_its_process():
     from accelerator import standing_in
 
-    from rescale_bench.runner.memory import free_bytes
+    from rescale_bench.machine.memory import free_bytes
 
     with standing_in():
         assert free_bytes("cuda", share=2) == (10**9 + 2 * 10**8) // 2

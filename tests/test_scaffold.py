@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.errors import UsageError
-from rescale_bench.plugin_manager import load_registry
 from rescale_bench.scaffold import FILES, Project, check_name, compatible, new_plugin, rendered
 
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rescale_bench.api.scales import NativeScales, exact, lr_side, parse_scale, parse_scales
 from rescale_bench.errors import UsageError
-from rescale_bench.scales import NativeScales, exact, lr_side, parse_scale, parse_scales
 
 
 def test_a_range_is_inclusive_and_exact():

@@ -22,7 +22,6 @@ import pytest
 import torch
 import toys
 
-from rescale_bench import downloads
 from rescale_bench.checks import read_pictures
 from rescale_bench.cli import main
 from rescale_bench.errors import RescaleBenchError
@@ -30,9 +29,10 @@ from rescale_bench.metrics import files
 from rescale_bench.metrics.files import MetricFile
 from rescale_bench.report.source import read_source
 from rescale_bench.report.subjects import find_subjects
-from rescale_bench.store import read_table
+from rescale_bench.runs.store import read_table
 from rescale_bench.training.checkpoint import load_checkpoint
 from rescale_bench.training.perceptual import load_features, vgg_path
+from rescale_bench.weights import downloads
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
-from rescale_bench.plugin_manager import load_registry
-from rescale_bench.store import read_table
-from rescale_bench.weights import available
+from rescale_bench.runs.store import read_table
+from rescale_bench.weights.files import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 REGISTRY = load_registry()

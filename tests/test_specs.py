@@ -1,8 +1,8 @@
 import pytest
 
+from rescale_bench.api.records import Option
+from rescale_bench.api.specs import Spec, canonical, label, parse_list, parse_spec, resolve
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.interfaces import Option
-from rescale_bench.specs import Spec, canonical, label, parse_list, parse_spec, resolve
 
 OPTIONS = (
     Option("quality", 75, "of the file", low=1, high=100),

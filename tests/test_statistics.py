@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rescale_bench import statistics
 from rescale_bench.errors import UndefinedValueError, UsageError
+from rescale_bench.statistics import paired as statistics
 
 NAMES = [f"image{index:03d}" for index in range(200)]
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from rescale_bench.errors import StoreError
-from rescale_bench.store import COLUMNS, SCHEMA, Store, read_table
+from rescale_bench.runs.store import COLUMNS, SCHEMA, Store, read_table
 
 ABOUT = {"psnr_y": {"direction": "up", "unit": "dB", "decimals": 3, "pool": "mean", "repeatable": True}}
 

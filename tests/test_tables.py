@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.specs import method_label
 from rescale_bench.tables import leaderboard, leaderboard_page, render, sweep_matrix, write_leaderboard
 from rescale_bench.tables.layout import number
 from rescale_bench.tables.rows import choose_metrics, prepare

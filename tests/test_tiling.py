@@ -8,16 +8,17 @@ import pytest
 import torch
 import toys
 
-from rescale_bench import levels, tiling
-from rescale_bench.conformance import make_image
+from rescale_bench.api.registry import load_registry
+from rescale_bench.api.scales import lr_side
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, UsageError
-from rescale_bench.method_weights import choose_weights, load_states
-from rescale_bench.plugin_manager import load_registry
+from rescale_bench.images import levels
+from rescale_bench.roundtrip import tiling
+from rescale_bench.roundtrip.conformance import make_image
 from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.scales import lr_side
-from rescale_bench.specs import parse_spec
+from rescale_bench.weights.choice import choose_weights, load_states
 
 REGISTRY = load_registry()
 CLOCKS = ["seconds", "peak_mb"]

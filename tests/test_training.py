@@ -15,11 +15,10 @@ import pytest
 import torch
 from toys import picture
 
-from rescale_bench import weights
+from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.errors import MethodError, StoreError, UnknownNameError, UsageError
-from rescale_bench.image import write_png
-from rescale_bench.plugin_manager import load_registry
+from rescale_bench.images.files import write_png
 from rescale_bench.training import checkpoint, loop, session
 from rescale_bench.training import pool as pool_module
 from rescale_bench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -27,6 +26,7 @@ from rescale_bench.training.curves import draw, write_csv
 from rescale_bench.training.pool import Sampler, load_pool
 from rescale_bench.training.recipe import Schedule, changed, choose_recipe, recipes_of
 from rescale_bench.training.session import Job, train
+from rescale_bench.weights import files as weights
 
 CAR = "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4"
 TINY = {
@@ -447,7 +447,7 @@ def test_list_of_recipes(capsys):
 
 def test_importing_plugins_imports_no_torch():
     code = (
-        "import sys; from rescale_bench.plugin_manager import load_registry; r = load_registry(); "
+        "import sys; from rescale_bench.api.registry import load_registry; r = load_registry(); "
         "assert r.method('irn').training; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,10 +14,10 @@ from rescale_bench_plugins.edsr.training import recipes as edsr_recipes
 from rescale_bench_plugins.fgrn.training import recipes as fgrn_recipes
 from rescale_bench_plugins.irn.training import recipes as irn_recipes
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr
 from rescale_bench.networks.quantise import quantise
-from rescale_bench.plugin_manager import load_registry
 from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
 from rescale_bench.training.learner import Batch
 from rescale_bench.training.losses import absolutes, charbonnier, squares, weighted_sum

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from rescale_bench import weights
 from rescale_bench.errors import UnavailableError, UsageError, WeightsError
+from rescale_bench.weights import files as weights
 
 TAGS = ("published", "small")
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 HEADER = """
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Method
-from rescale_bench.scales import NativeScales
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Method
+from rescale_bench.api.scales import NativeScales
 import torch, torch.nn.functional as F
 """
 

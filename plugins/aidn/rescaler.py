@@ -6,11 +6,11 @@ import math
 
 import torch
 
+from rescale_bench.api.records import Rescaler, State, States
+from rescale_bench.api.scales import NativeScales, exact, lr_size
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
-from rescale_bench.interfaces import Rescaler, State, States
 from rescale_bench.networks.loading import load_strict, parameter_count
 from rescale_bench.networks.residual import channels_last
-from rescale_bench.scales import NativeScales, exact, lr_size
 
 from .layout import AidnLayout
 from .network import Aidn

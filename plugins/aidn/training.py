@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rescale_bench.interfaces import State, States
+from rescale_bench.api.records import State, States
 from rescale_bench.training.learner import Batch, Learner
 from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Method, Rescaler, State, States, Value, WeightsFile
-from rescale_bench.scales import NativeScales
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Method, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.scales import NativeScales
 
 REPOSITORY = "https://github.com/sunwj/CAR"
 PARAMETERS = {"kgn-x2": 10_645_663, "usn-x2": 40_729_627, "kgn-x4": 9_896_455, "usn-x4": 43_089_947}

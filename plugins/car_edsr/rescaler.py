@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from rescale_bench.api.records import Rescaler, State, States
 from rescale_bench.errors import WeightsError
-from rescale_bench.interfaces import Rescaler, State, States
 from rescale_bench.networks.edsr import PUBLISHED_RESIDUAL_SCALE, Edsr, load_edsr, residual_scale
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
 from rescale_bench.networks.loading import load_strict, parameter_count

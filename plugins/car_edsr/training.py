@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rescale_bench.interfaces import State, States
+from rescale_bench.api.records import State, States
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr, load_edsr
 from rescale_bench.training.learner import MODEL, Batch, Learner
 from rescale_bench.training.precision import keep_float32

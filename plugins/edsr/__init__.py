@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Build, Method, Option, Rescaler, State, States, Value, WeightsFile
-from rescale_bench.scales import NativeScales
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Build, Method, Option, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.scales import NativeScales
 
 CITATION = (
     "Lim, Son, Kim, Nah, Lee, Enhanced Deep Residual Networks for Single Image Super-Resolution, CVPRW 2017, "

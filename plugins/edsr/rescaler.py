@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from rescale_bench.api.records import Rescaler, States
 from rescale_bench.errors import MethodError, WeightsError
-from rescale_bench.interfaces import Rescaler, States
 from rescale_bench.networks.edsr import Edsr, load_edsr, residual_scale
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
 from rescale_bench.networks.loading import parameter_count

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
-from rescale_bench.interfaces import State, States
+from rescale_bench.api.records import State, States
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.learner import Batch, Learner

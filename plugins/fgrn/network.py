@@ -13,12 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from rescale_bench.errors import WeightsError
+from rescale_bench.machine.profiling import counting
 from rescale_bench.networks.coupling import CouplingBlock
 from rescale_bench.networks.lines import Layer, Skip, convolution, stream
 from rescale_bench.networks.loading import load_strict
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.networks.residual import ResidualBlock, channels_last, conv3
-from rescale_bench.profiling import counting
 
 
 @dataclass(frozen=True)

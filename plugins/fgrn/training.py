@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from rescale_bench.interfaces import State, States
+from rescale_bench.api.records import State, States
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.learner import Batch, Learner

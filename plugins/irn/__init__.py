@@ -7,9 +7,9 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Method, Option, Rescaler, State, States, Value, WeightsFile
-from rescale_bench.scales import NativeScales
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Method, Option, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.scales import NativeScales
 
 ECCV = "Xiao et al., Invertible Image Rescaling (ECCV 2020), https://arxiv.org/abs/2005.05650"
 IJCV = "Xiao et al., Invertible Rescaling Network and Its Extensions (IJCV 2022), https://arxiv.org/abs/2210.04188"

@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
+from rescale_bench.api.records import Rescaler, State, States, Value
 from rescale_bench.errors import WeightsError
-from rescale_bench.interfaces import Rescaler, State, States, Value
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
 from rescale_bench.networks.loading import fresh_tensors, parameter_count
 

@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import nn
 
+from rescale_bench.api.records import State, States
 from rescale_bench.codecs import encode_decode
 from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UsageError
-from rescale_bench.interfaces import State, States
 from rescale_bench.networks.dense import DenseBlock
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
-from rescale_bench.statistics import decimals_for
+from rescale_bench.statistics.paired import decimals_for
 
 NAMES = {
     "protocol_version": "protocol version",

@@ -10,10 +10,10 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
+from rescale_bench.api.specs import method_label
 from rescale_bench.checks.regression import IDENTITY, plain_rows, scored
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.specs import method_label
-from rescale_bench.statistics import Direction, PairedDifference, summarise
+from rescale_bench.statistics.paired import Direction, PairedDifference, summarise
 
 if TYPE_CHECKING:
     import pandas as pd

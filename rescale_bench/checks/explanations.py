@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from rescale_bench.api.records import Protocol
 from rescale_bench.checks.naming import Measured
 from rescale_bench.checks.pictures import Pictures
 from rescale_bench.checks.published import Comparison
 from rescale_bench.checks.switches import MOST, SCORES, Change, changes, reruns, spelled
 from rescale_bench.checks.tolerances import Tolerance, tolerance_of
-from rescale_bench.interfaces import Protocol
 
 SLACK = 1e-9
 """So that a difference of exactly the tolerance is within it."""

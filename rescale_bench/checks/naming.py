@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, ClassVar
 
-from rescale_bench.scales import exact, is_integer
-from rescale_bench.specs import method_label
+from rescale_bench.api.scales import exact, is_integer
+from rescale_bench.api.specs import method_label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.records import Costs, Protocol, Sample
 from rescale_bench.checks.naming import Measured
 from rescale_bench.checks.switches import SCORES, Change, scored, switched
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.interfaces import Costs, Protocol, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Pictures:
     def _image(self, cell: str, kind: str, protocol: Protocol) -> torch.Tensor:
         import torch
 
-        from rescale_bench.image import read_image
+        from rescale_bench.images.files import read_image
 
         loaded = read_image(self._file(cell, kind))
         image = torch.from_numpy(loaded.pixels).permute(2, 0, 1).contiguous()
@@ -109,7 +109,7 @@ def _is_grey(hr: torch.Tensor) -> bool:
 
 
 def _reference(hr: torch.Tensor, protocol: Protocol, scale: Decimal) -> torch.Tensor:
-    from rescale_bench.roundtrip import reference_lr
+    from rescale_bench.roundtrip.cell import reference_lr
 
     return reference_lr(hr, protocol, scale, lr_float=False)
 

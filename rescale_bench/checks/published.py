@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.scales import parse_scale
+from rescale_bench.api.specs import label
 from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
 from rescale_bench.errors import UnavailableError, UsageError
-from rescale_bench.printable import printable
-from rescale_bench.scales import parse_scale
-from rescale_bench.specs import label
+from rescale_bench.machine.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd

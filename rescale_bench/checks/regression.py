@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rescale_bench.api.specs import method_label
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
-from rescale_bench.specs import method_label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,10 @@ from decimal import Decimal
 from itertools import combinations
 from typing import get_args, get_type_hints
 
-from rescale_bench.interfaces import Protocol
-from rescale_bench.protocols import border, with_switches
-from rescale_bench.specs import Spec, parse_spec
+from rescale_bench.api.protocol_switches import with_switches
+from rescale_bench.api.records import Protocol
+from rescale_bench.api.specs import Spec, parse_spec
+from rescale_bench.protocols.named import border
 
 Change = tuple[tuple[str, str], ...]
 """(switch, value) of each departure."""

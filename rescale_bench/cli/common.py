@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UsageError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.api.registry import Registry
 
 
 def add_plugin_flag(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +30,14 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def registry(known: argparse.Namespace) -> Registry:
     """Load all plugins."""
-    from rescale_bench.plugin_manager import load_registry
+    from rescale_bench.api.registry import load_registry
 
     return load_registry(tuple(known.plugins or ()))
 
 
 def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
     """Read the run that the user named, or the newest one under runs/. Raises UsageError, StoreError."""
-    from rescale_bench.store import read_table
+    from rescale_bench.runs.store import read_table
 
     path = Path(text) if text else _newest()
     return path, read_table(path)

@@ -49,7 +49,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _metric(name: str, plugins: Any) -> Any:
-    from rescale_bench.specs import parse_spec
+    from rescale_bench.api.specs import parse_spec
 
     record = plugins.choose_metric(parse_spec(name, "--metrics")).record
     if record.judges != "set":

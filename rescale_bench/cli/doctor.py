@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, say
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 
 def add(verbs: Any) -> None:

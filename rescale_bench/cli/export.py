@@ -79,7 +79,7 @@ def _chosen(frame: Any, known: argparse.Namespace) -> Any:
 
 
 def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
-    from rescale_bench.set_values import read_set_values
+    from rescale_bench.runs.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
     board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
@@ -92,8 +92,8 @@ def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
 
 
 def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace) -> None:
-    from rescale_bench.set_values import read_set_values
-    from rescale_bench.store import read_json
+    from rescale_bench.runs.set_values import read_set_values
+    from rescale_bench.runs.store import read_json
     from rescale_bench.tables import leaderboard, leaderboard_page, render
 
     if path.suffix not in ENDINGS:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 KINDS = ("methods", "datasets", "codecs", "metrics", "protocols")
 
@@ -108,8 +108,8 @@ def _option(option: Any) -> str:
 
 
 def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
-    from rescale_bench import weights
-    from rescale_bench.method_weights import lookup_order
+    from rescale_bench.weights import files as weights
+    from rescale_bench.weights.choice import lookup_order
 
     yield "method", method.name
     yield "plugin", plugins.origin("methods", method.name)

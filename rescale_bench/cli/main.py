@@ -29,7 +29,7 @@ from rescale_bench.cli import (
     verify,
 )
 from rescale_bench.errors import RescaleBenchError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 VERBS = (
     run, listing, table, plot, report, export, merge, compare, check, published, distribution, prepare, train, verify,

@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
 
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Merge and say how many cells came from where."""
-    from rescale_bench.merging import merge_runs
+    from rescale_bench.runs.merge import merge_runs
 
     folders = [Path(text) for text in known.runs]
     merged = merge_runs(folders, Path(known.output), shlex.join(command_line(given)), known.prefer)

@@ -58,8 +58,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _options(known: argparse.Namespace) -> dict[str, Any]:
-    from rescale_bench.scales import parse_scales
-    from rescale_bench.specs import parse_list
+    from rescale_bench.api.scales import parse_scales
+    from rescale_bench.api.specs import parse_list
 
     plugins = registry(known) if known.codecs else None
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry, say
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 
 def add(verbs: Any) -> None:
@@ -71,8 +71,8 @@ def _dataset(name: str, plugins: Any) -> None:
 
 
 def _metric(name: str, plugins: Any) -> None:
+    from rescale_bench.api.specs import parse_spec
     from rescale_bench.metrics import prepare_metric_files
-    from rescale_bench.specs import parse_spec
 
     metric = plugins.choose_metric(parse_spec(name, "--metrics")).record
     prepare_metric_files([metric.name], say)
@@ -96,7 +96,8 @@ def _explain(name: str, plugins: Any) -> None:
 def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Check a checkpoint against the method's published layout and store it as safetensors."""
     del given
-    from rescale_bench import checkpoints, weights
+    from rescale_bench.weights import checkpoints
+    from rescale_bench.weights import files as weights
 
     plugins = registry(known)
     method = plugins.method(known.method)
@@ -123,7 +124,7 @@ def _layout(method: Any, part: str) -> dict[str, tuple[int, ...]]:
 def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print every weights file that a run could use."""
     del given
-    from rescale_bench import weights
+    from rescale_bench.weights import files as weights
 
     plugins = registry(known)
     for method in plugins.methods.values():

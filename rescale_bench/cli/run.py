@@ -82,7 +82,7 @@ def _log_to_stderr() -> None:
 
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
-    from rescale_bench.store import read_table
+    from rescale_bench.runs.store import read_table
     from rescale_bench.tables import leaderboard, render
 
     table = read_table(outcome.folder / "results.parquet")

@@ -33,7 +33,7 @@ def add_view(parser: argparse.ArgumentParser) -> None:
 
 def metric_names(text: str | None) -> list[str] | None:
     """Split --metrics; options belong to the name before them (`bpp_jpeg:quality=90,subsampling=444`)."""
-    from rescale_bench.specs import label, parse_list
+    from rescale_bench.api.specs import label, parse_list
 
     if not text:
         return None
@@ -43,7 +43,7 @@ def metric_names(text: str | None) -> list[str] | None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the table on stdout."""
     del given
-    from rescale_bench.set_values import read_set_values
+    from rescale_bench.runs.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
     path, frame = read_run(known.input)

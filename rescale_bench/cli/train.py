@@ -81,9 +81,9 @@ def _run(known: argparse.Namespace, plugins: Any, method: Any) -> None:
 
 def _job(known: argparse.Namespace, method: Any) -> Any:
     """Check the flags and bring them together. Raises UsageError."""
-    from rescale_bench import weights
     from rescale_bench.training.recipe import changed, choose_recipe
     from rescale_bench.training.session import Job, choose_device
+    from rescale_bench.weights import files as weights
 
     if not known.data:
         raise UsageError("train: say with --data which folders of images to train on")

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from rescale_bench.api.scales import parse_scales
 from rescale_bench.cli.common import add_plugin_flag, registry, say
-from rescale_bench.scales import parse_scales
 
 
 def add(verbs: Any) -> None:
@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print each finding; exit 1 when one failed."""
     del given
-    from rescale_bench.conformance import SIZES, verify
+    from rescale_bench.roundtrip.conformance import SIZES, verify
 
     plugins = registry(known)
     failed = 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Codec, Value
 from rescale_bench.codecs import jpeg, jpeg2000, jpegls, jpegxl, png, webp
 from rescale_bench.errors import CodecError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Codec, Value
 
 if TYPE_CHECKING:
     import numpy as np

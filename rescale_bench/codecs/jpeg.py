@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.records import Codec, Option, Value
 from rescale_bench.codecs import pillow_files
-from rescale_bench.interfaces import Codec, Option, Value
 
 if TYPE_CHECKING:
     import numpy as np

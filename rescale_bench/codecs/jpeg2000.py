@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.records import Codec, Value
 from rescale_bench.codecs import pillow_files
-from rescale_bench.interfaces import Codec, Value
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.records import Codec, Option, Value
 from rescale_bench.codecs import imagecodecs_files
-from rescale_bench.interfaces import Codec, Option, Value
 
 if TYPE_CHECKING:
     import numpy as np

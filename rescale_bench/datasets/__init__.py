@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Dataset
 from rescale_bench.datasets.catalogue import RESEARCH
 from rescale_bench.datasets.listing import folder_dataset
 from rescale_bench.datasets.photos import PHOTOS
 from rescale_bench.datasets.preparation import prepare
 from rescale_bench.datasets.research import Research, locate
 from rescale_bench.datasets.selection import find_dataset, modcrop_variant, split_variant
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Dataset
 
 __all__ = ["find_dataset", "folder_dataset", "modcrop_variant", "rescale_bench_datasets", "split_variant"]
 

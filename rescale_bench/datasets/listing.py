@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from rescale_bench.api.records import Dataset, ImageFile
 from rescale_bench.errors import UsageError
-from rescale_bench.interfaces import Dataset, ImageFile
-from rescale_bench.printable import file_name
+from rescale_bench.machine.printable import file_name
 
 EXTENSIONS = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 

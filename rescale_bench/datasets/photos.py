@@ -12,8 +12,8 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from rescale_bench.api.records import Dataset, ImageFile
 from rescale_bench.errors import UnavailableError
-from rescale_bench.interfaces import Dataset, ImageFile
 
 FILES = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",

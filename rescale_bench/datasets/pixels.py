@@ -1,6 +1,6 @@
 """Pinned pixels: the SHA-256 of every decoded image of the research sets that we have measured.
 
-`pixels.csv` holds rescale_bench.image.pixel_hash of our copies (Set14 cropped to even sizes, BSD100 uncropped
+`pixels.csv` holds rescale_bench.images.files.pixel_hash of our copies (Set14 cropped to even sizes, BSD100 uncropped
 481×321). Decoded pixels are the same however a mirror packed or named the file; archives' checksums are not.
 """
 
@@ -22,7 +22,7 @@ def pinned(dataset: str) -> dict[str, str]:
 
 def hash_of(path: Path) -> str:
     """Compute the pixel hash of an image file. Raises ImageError."""
-    from rescale_bench.image import read_image
+    from rescale_bench.images.files import read_image
 
     return read_image(path).pixel_sha256
 

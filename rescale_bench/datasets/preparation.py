@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rescale_bench.datasets.pixels import count_known, hash_of, pinned
 from rescale_bench.datasets.research import Research, locate
-from rescale_bench.downloads import cache_folder, extract, fetch_accepted
 from rescale_bench.errors import ImageError, UnavailableError
+from rescale_bench.weights.downloads import cache_folder, extract, fetch_accepted
 
 Report = Callable[[str], None]
 

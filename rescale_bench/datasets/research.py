@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rescale_bench.api.records import ImageFile
 from rescale_bench.datasets.listing import image_paths, named
-from rescale_bench.downloads import cache_folder
 from rescale_bench.errors import UnavailableError
-from rescale_bench.interfaces import ImageFile
+from rescale_bench.weights.downloads import cache_folder
 
 DATA_VARIABLE = "RESCALE_BENCH_DATA"
 INNER = ("", "HR", "original", "GT", "image_SRF_2", "image_SRF_3", "image_SRF_4")

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rescale_bench.api.records import Dataset
 from rescale_bench.datasets.listing import folder_dataset, user_path
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.interfaces import Dataset
 
 MAX_CROP = 1024
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rescale_bench import weights as weights_files
+from rescale_bench.api.records import Codec, Method
+from rescale_bench.api.registry import Registry, method_has_weights
 from rescale_bench.codecs import encode_decode
 from rescale_bench.datasets.research import DATA_VARIABLE, data_folders
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import RescaleBenchError, UnavailableError
-from rescale_bench.interfaces import Codec, Method
 from rescale_bench.metrics import DEFAULT_METRICS, prepare_metric_files
 from rescale_bench.metrics.files import FILES, missing_files
-from rescale_bench.plugin_manager import Registry, method_has_weights
+from rescale_bench.weights import files as weights_files
 
 
 def weights(registry: Registry) -> Iterator[Check]:

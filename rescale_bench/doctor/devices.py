@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from rescale_bench import environment
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.machine import environment
 
 
 def cpu() -> Iterator[Check]:

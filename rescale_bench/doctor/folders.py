@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rescale_bench import downloads
-from rescale_bench import weights as weights_files
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.weights import downloads
+from rescale_bench.weights import files as weights_files
 
 ROOM = 2_000_000_000
 """Bytes; the largest data set and the files of all metrics together."""

@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rescale_bench import environment
+from rescale_bench.api.registry import DISABLE_VARIABLE, GROUP, PLUGINS_VARIABLE, Registry, load_registry
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import PluginError
-from rescale_bench.plugin_manager import DISABLE_VARIABLE, GROUP, PLUGINS_VARIABLE, Registry, load_registry
+from rescale_bench.machine import environment
 
 
 def load_what_loads(files: Sequence[str] = ()) -> tuple[Registry, list[Check]]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Codec, Metric
 from rescale_bench.metrics.bitrate import bitrate_metrics
 from rescale_bench.metrics.files import prepare_metric_files
 
@@ -17,7 +22,7 @@ MODULES: tuple[str, ...] = (
     "rescale_bench.metrics.distribution",
     "rescale_bench.metrics.cost",
 )
-"""The modules with hook implementations, for the plugin manager to register."""
+"""The modules of metrics."""
 
 DEFAULT_METRICS: tuple[str, ...] = (
     "psnr_y",
@@ -32,3 +37,14 @@ DEFAULT_METRICS: tuple[str, ...] = (
     "seconds_up",
 )
 """What a run measures when nobody says: everything that is quick and needs no extra package or file."""
+
+
+@hookimpl
+def rescale_bench_metrics(codecs: Sequence[Codec]) -> Iterable[Metric]:
+    """Yield the metrics of this package, and the bitrates of every codec that a plugin yields."""
+    return (*_ours(), *bitrate_metrics(codecs))
+
+
+def _ours() -> Iterator[Metric]:
+    for name in MODULES:
+        yield from importlib.import_module(name).rescale_bench_metrics()

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Codec, Metric, Option, Sample, Value
+from rescale_bench.api.specs import canonical
 from rescale_bench.codecs import encode_decode
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Codec, Metric, Option, Sample, Value
-from rescale_bench.specs import canonical
 
 Pixels = Literal["hr-pixels", "lr-pixels"]
 Count = Callable[[Sample, Mapping[str, Value]], int]

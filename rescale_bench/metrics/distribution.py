@@ -10,9 +10,9 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Sample, Value
 from rescale_bench.metrics import pyiqa_models
 from rescale_bench.metrics.files import missing_files
 

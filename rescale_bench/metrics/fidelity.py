@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Sample, Value
-from rescale_bench.protocols import border
+from rescale_bench.protocols.named import border
 
 if TYPE_CHECKING:
     import torch
@@ -167,6 +167,6 @@ def _y(image: torch.Tensor, sample: Sample) -> torch.Tensor:
     """Take the only plane of a Y protocol as it is, else compute the protocol's Y in float64."""
     if sample.protocol.plane == "y":
         return image[0]
-    from rescale_bench.color import luma
+    from rescale_bench.images.color import luma
 
     return luma(image, sample.protocol.luma)

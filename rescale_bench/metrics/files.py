@@ -102,7 +102,7 @@ def _prepare(file: MetricFile, report: Callable[[str], None]) -> Path:
     if target.is_file():
         _check(target, file)
     else:
-        from rescale_bench import downloads
+        from rescale_bench.weights import downloads
 
         downloads.fetch_accepted(file.url, partial(_check, file=file), target, report)
     report(f"{target} is in place")

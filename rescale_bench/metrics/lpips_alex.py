@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Sample, Value
 from rescale_bench.errors import UndefinedValueError, WeightsError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Sample, Value
 from rescale_bench.metrics.files import ALEXNET, missing_files
 from rescale_bench.metrics.torchvision_shim import import_torchvision
 

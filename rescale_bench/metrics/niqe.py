@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Sample, Value
 from rescale_bench.metrics import pyiqa_models
 from rescale_bench.metrics.files import NIQE_PRISTINE, missing_files
 from rescale_bench.metrics.lr_pixels import eight_bit_rgb

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Sample, Value
 from rescale_bench.errors import UndefinedValueError, WeightsError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Sample, Value
 from rescale_bench.metrics import niqe, pyiqa_models
 from rescale_bench.metrics.files import NIQE_PRISTINE, NRQM_MODEL, missing_files
 

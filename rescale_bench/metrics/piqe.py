@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Metric, Option, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.hookspecs import hookimpl
-from rescale_bench.interfaces import Metric, Option, Sample, Value
 from rescale_bench.metrics import pyiqa_models
 from rescale_bench.metrics.lr_pixels import eight_bit_rgb
 

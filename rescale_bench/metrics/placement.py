@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rescale_bench.interfaces import Sample
+from rescale_bench.api.records import Sample
 
 if TYPE_CHECKING:
     import torch

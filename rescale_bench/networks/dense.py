@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rescale_bench.profiling import counting
+from rescale_bench.machine.profiling import counting
 
 SLOPE = 0.2
 """Of the LeakyReLU."""

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from rescale_bench.errors import WeightsError
+from rescale_bench.machine.profiling import counting
 from rescale_bench.networks.loading import load_strict
 from rescale_bench.networks.residual import MeanShift, ResidualBlock, channels_last, conv3, refine, strips, widen
-from rescale_bench.profiling import counting
 
 PUBLISHED_RESIDUAL_SCALE = 0.1
 """Of the 32-block, 256-channel model (EDSR, sec. 3.1); CAR keeps it. The 16-block baseline uses 1."""

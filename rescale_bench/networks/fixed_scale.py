@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from rescale_bench.compiling import compiled
+from rescale_bench.api.scales import exact, lr_size
 from rescale_bench.errors import MethodError, NotNativeError
+from rescale_bench.networks.compiling import compiled
 from rescale_bench.networks.dense import prepare
 from rescale_bench.networks.padding import crop, pad_to_multiple
-from rescale_bench.scales import exact, lr_size
 
 
 class FixedScaleRescaler(ABC):

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.records import Codec, Costs, Protocol, Sample, Value
 from rescale_bench.errors import UndefinedValueError, UsageError
-from rescale_bench.interfaces import Codec, Costs, Protocol, Sample, Value
 
 if TYPE_CHECKING:
     import torch
@@ -91,8 +91,8 @@ def born_as_jpeg(images: Sequence[torch.Tensor], codec: Codec) -> int | None:
 
 
 def _read(path: Path, protocol: Protocol, scale: Decimal, crop: int) -> torch.Tensor:
-    from rescale_bench.image import read_image
-    from rescale_bench.roundtrip import prepare_hr
+    from rescale_bench.images.files import read_image
+    from rescale_bench.roundtrip.cell import prepare_hr
 
     loaded = read_image(path)
     return prepare_hr(loaded.pixels, loaded.grey, protocol, scale, crop)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from rescale_bench.api.records import Dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.interfaces import Dataset
-from rescale_bench.store import read_json
+from rescale_bench.runs.store import read_json
 
 FLAGS = ("-d", "--datasets")
 

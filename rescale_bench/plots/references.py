@@ -13,17 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.records import Protocol
 from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.interfaces import Protocol
 from rescale_bench.plots.direct import QUALITIES, DirectCurve, direct_jpeg_curve
 from rescale_bench.plots.gaps import Shown, shown_panels
 from rescale_bench.plots.originals import Original, Places, Wanted, find_originals
-from rescale_bench.store import read_json
+from rescale_bench.runs.store import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.plugin_manager import Chosen, Registry
+    from rescale_bench.api.registry import Chosen, Registry
 
 FILE = "direct-jpeg.json"
 CODE = 1
@@ -94,7 +94,7 @@ def _curve(
 
 def _metric(frame: pd.DataFrame, label: str, plugins: Registry) -> Chosen:
     """Choose the metric by which the run was measured. Raises UsageError where its numbers would not compare."""
-    from rescale_bench.specs import parse_spec
+    from rescale_bench.api.specs import parse_spec
 
     chosen = plugins.choose_metric(parse_spec(label.partition(" (")[0], "--metric"), "--metric")
     if chosen.record.judges != "hr":

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.scales import parse_scale
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.style import Style, styles
-from rescale_bench.scales import parse_scale
 from rescale_bench.tables.rows import choose_metrics, prepare
 from rescale_bench.tables.scores import Score, reference_of, scores
 

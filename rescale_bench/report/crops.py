@@ -33,7 +33,7 @@ class Box:
 
 def read_pixels(path: Path) -> np.ndarray:
     """Read a kept output as uint8 (H, W, 3); grey becomes three equal channels. Raises ImageError."""
-    from rescale_bench.image import read_image
+    from rescale_bench.images.files import read_image
 
     pixels = read_image(path).pixels
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from rescale_bench.api.specs import publishable
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.report.source import Source
-from rescale_bench.specs import publishable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.api.registry import Registry
 
 Pairs = tuple[tuple[str, str], ...]
 

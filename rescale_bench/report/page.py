@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import rescale_bench
+from rescale_bench.machine.printable import printable
 from rescale_bench.plots.references import References
-from rescale_bench.printable import printable
 from rescale_bench.report import board, facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
@@ -20,7 +20,7 @@ from rescale_bench.report.source import Source
 from rescale_bench.report.subjects import Found, find_subjects
 
 if TYPE_CHECKING:
-    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.api.registry import Registry
 
 FACTOR = 8
 """Differences are drawn so many times as strong."""

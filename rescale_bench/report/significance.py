@@ -15,7 +15,7 @@ from rescale_bench.tables.layout import Cell, Column, Table
 from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:
-    from rescale_bench.plugin_manager import Registry
+    from rescale_bench.api.registry import Registry
     from rescale_bench.tables.ranks import Ranking
 
 SEVERAL, USUAL = 4, ("2", "3", "4")
@@ -166,8 +166,8 @@ def rate_gaps(source: Source, reference: str, metric: str, references: Mapping[s
 
     Nothing is said of a protocol in which no method has the four settings of one codec that a curve needs.
     """
-    from rescale_bench.bdrate import POINTS
     from rescale_bench.plots import bd_rows, bd_table, rate_curves
+    from rescale_bench.statistics.bdrate import POINTS
 
     protocols = list(dict.fromkeys(map(str, source.rows["protocol"])))
     found = []

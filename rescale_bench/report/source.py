@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.plots.originals import Places, places_of
-from rescale_bench.set_values import SetValue, read_set_values
-from rescale_bench.store import read_json
+from rescale_bench.runs.set_values import SetValue, read_set_values
+from rescale_bench.runs.store import read_json
 from rescale_bench.tables.rows import prepare
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import environment
 from rescale_bench.errors import RescaleBenchError, UnavailableError
+from rescale_bench.machine import environment
+from rescale_bench.machine.device import usable_device
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.content import ContentServer, fetch_from, local_cell, local_setup, scheduler_address
-from rescale_bench.runner.device import usable_device
 from rescale_bench.runner.entries import describe, failed_line
 from rescale_bench.runner.guard import guard_for, run_cell, run_cells, stream
 from rescale_bench.runner.request import Request

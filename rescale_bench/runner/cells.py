@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rescale_bench.api.records import ImageFile, Method, Protocol
+from rescale_bench.api.registry import Chosen, Registry
+from rescale_bench.api.scales import parse_scales
+from rescale_bench.api.specs import Spec, parse_list
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.interfaces import ImageFile, Method, Protocol
-from rescale_bench.method_weights import ChosenWeights, choose_weights, load_states
-from rescale_bench.plugin_manager import Chosen, Registry
+from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
 from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.request import Request
-from rescale_bench.scales import parse_scales
-from rescale_bench.specs import Spec, parse_list
-from rescale_bench.tiling import draws, margin_of, why_whole
+from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
 
 NO_FILE = "none"
 

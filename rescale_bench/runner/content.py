@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import downloads
 from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.setup import Setup
-from rescale_bench.weights import sha256
+from rescale_bench.weights import downloads
+from rescale_bench.weights.files import sha256
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rescale_bench import environment
-from rescale_bench.compiling import check_compiler
-from rescale_bench.downloads import file_sha256
-from rescale_bench.plugin_manager import Registry
+from rescale_bench.api.registry import Registry
+from rescale_bench.machine import environment
+from rescale_bench.machine.device import usable_device
+from rescale_bench.networks.compiling import check_compiler
 from rescale_bench.runner.backends import lines
 from rescale_bench.runner.cells import Cell, Plan, missing_values, plan, preflight
-from rescale_bench.runner.device import usable_device
-from rescale_bench.runner.keep import kept
 from rescale_bench.runner.progress import tracked
 from rescale_bench.runner.request import Request, cores
 from rescale_bench.runner.schedule import in_order
 from rescale_bench.runner.setup import Setup
-from rescale_bench.store import SCHEMA, Store
+from rescale_bench.runs.outputs import kept
+from rescale_bench.runs.store import SCHEMA, Store
+from rescale_bench.weights.downloads import file_sha256
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class DryRun:
 
 def dry_run(request: Request, registry: Registry) -> DryRun:
     """Count cells: (method, asked, missing, estimated seconds or None) per method. Writes nothing."""
-    from rescale_bench.store import read_journal
+    from rescale_bench.runs.store import read_journal
 
     grid = plan(request, registry)
     preflight(grid, registry)

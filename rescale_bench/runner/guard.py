@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import IO, Any
 
+from rescale_bench.machine.memory import resident_bytes
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.entries import describe, failed_line
-from rescale_bench.runner.memory import resident_bytes
 from rescale_bench.runner.setup import Setup
 from rescale_bench.runner.worker import Worker, worker_for
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.memory import parse_bytes
 from rescale_bench.metrics import DEFAULT_METRICS
 from rescale_bench.runner.arithmetic import DTYPES
-from rescale_bench.runner.memory import parse_bytes
 
 DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
 BACKENDS = ("loky", "dask")

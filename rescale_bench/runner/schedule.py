@@ -58,7 +58,7 @@ def _bytes(path: str) -> int:
 
 def _sides(path: str) -> tuple[int, int] | None:
     """Read an image's size from its head; None where that fails: its cell says why."""
-    from rescale_bench.image import image_size
+    from rescale_bench.images.files import image_size
 
     try:
         return image_size(path)

@@ -18,26 +18,26 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.allocator import give_back, keep_freed_memory
-from rescale_bench.compiling import compile_rescaler
+from rescale_bench.api.records import Method, Protocol, Sample, Value
+from rescale_bench.api.registry import Registry, load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError
-from rescale_bench.image import Loaded, read_image
-from rescale_bench.interfaces import Method, Protocol, Sample, Value
-from rescale_bench.method_weights import load_states
+from rescale_bench.images.files import Loaded, read_image
+from rescale_bench.machine.allocator import give_back, keep_freed_memory
+from rescale_bench.machine.memory import free_bytes
+from rescale_bench.machine.precision import exact_float32
 from rescale_bench.metrics.placement import on_device
-from rescale_bench.plugin_manager import Registry, load_registry
-from rescale_bench.precision import exact_float32
-from rescale_bench.roundtrip import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
+from rescale_bench.networks.compiling import compile_rescaler
+from rescale_bench.roundtrip.cell import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
+from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
 from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runner.entries import describe, failure, measured, sizes
-from rescale_bench.runner.keep import keep_outputs
-from rescale_bench.runner.memory import free_bytes
 from rescale_bench.runner.recent import Recent
 from rescale_bench.runner.setup import Setup
-from rescale_bench.specs import parse_spec
-from rescale_bench.store import SCHEMA
-from rescale_bench.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
+from rescale_bench.runs.outputs import keep_outputs
+from rescale_bench.runs.store import SCHEMA
+from rescale_bench.weights.choice import load_states
 
 log = logging.getLogger(__name__)
 

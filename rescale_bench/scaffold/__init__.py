@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 
 import rescale_bench
+from rescale_bench.api.registry import GROUP, KINDS, Registry
 from rescale_bench.errors import UsageError
-from rescale_bench.plugin_manager import GROUP, KINDS, Registry
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 40

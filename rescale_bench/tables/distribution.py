@@ -8,9 +8,9 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, cast
 
+from rescale_bench.api.specs import publishable
 from rescale_bench.metrics.distribution import few_images
-from rescale_bench.set_values import SetValue, digest
-from rescale_bench.specs import publishable
+from rescale_bench.runs.set_values import SetValue, digest
 from rescale_bench.tables.layout import INCOMPLETE, MISSING, Cell, Column, Table, number
 from rescale_bench.tables.scores import GROUP, Group
 from rescale_bench.tables.sweep import Setting, setting_of

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from rescale_bench.statistics import PairedDifference, decimals_for
+from rescale_bench.statistics.paired import PairedDifference, decimals_for
 from rescale_bench.tables.distribution import (
     STALE,
     Distance,
@@ -37,7 +37,7 @@ from rescale_bench.tables.sweep import Setting, by_setting, heading, matrices, s
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.set_values import SetValue
+    from rescale_bench.runs.set_values import SetValue
 
 SWEEP = 4
 """More scales than this print as a matrix methods × scales."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 from rescale_bench.tables.layout import Leaderboard
 from rescale_bench.tables.leaderboard import leaderboard
 from rescale_bench.tables.rendering import escape_markdown, render

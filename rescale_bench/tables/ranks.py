@@ -18,9 +18,9 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import statistics
 from rescale_bench.errors import UsageError
-from rescale_bench.statistics import PairedDifference
+from rescale_bench.statistics import paired as statistics
+from rescale_bench.statistics.paired import PairedDifference
 from rescale_bench.tables.layout import MISSING, Cell, Column, Leaderboard, Section, Table, number
 from rescale_bench.tables.leaderboard import PRIMARY, delta
 from rescale_bench.tables.rendering import render

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.specs import method_label
 
 if TYPE_CHECKING:
     import pandas as pd

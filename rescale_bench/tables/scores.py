@@ -13,8 +13,8 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rescale_bench.specs import publishable
-from rescale_bench.statistics import Direction, PairedDifference, paired_difference
+from rescale_bench.api.specs import publishable
+from rescale_bench.statistics.paired import Direction, PairedDifference, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from decimal import Decimal
 import torch
 from torch import nn
 
-from rescale_bench.interfaces import State
+from rescale_bench.api.records import State
 
 MODEL = "model"
 

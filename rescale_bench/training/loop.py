@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from rescale_bench.api.records import State
 from rescale_bench.errors import MethodError
-from rescale_bench.interfaces import State
 from rescale_bench.networks.residual import channels_last
 from rescale_bench.training.checkpoint import Progress, save_checkpoint
 from rescale_bench.training.learner import MODEL, Batch, Learner

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rescale_bench import checkpoints, weights
 from rescale_bench.errors import UnavailableError, WeightsError
+from rescale_bench.weights import checkpoints
+from rescale_bench.weights import files as weights
 
 FILE = "vgg19-dcbb9e9d.pth"
 URL = f"https://download.pytorch.org/models/{FILE}"

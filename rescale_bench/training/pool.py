@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rescale_bench.api.scales import lr_side
 from rescale_bench.datasets.listing import EXTENSIONS, natural
 from rescale_bench.errors import ImageError, UsageError
-from rescale_bench.image import read_image
-from rescale_bench.scales import lr_side
+from rescale_bench.images.files import read_image
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +144,7 @@ class Sampler:
 
 def bicubic(hr: torch.Tensor, scale: Decimal) -> torch.Tensor:
     """Shrink (N, 3, H, W) in [0, 1] by the protocols' bicubic to ceil(side / scale); clamped, not rounded."""
-    from rescale_bench.resize import imresize
+    from rescale_bench.images.resize import imresize
 
     if scale == 1:
         return hr

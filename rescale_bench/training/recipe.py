@@ -11,8 +11,8 @@ from decimal import Decimal
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+from rescale_bench.api.records import Method, States, Value
 from rescale_bench.errors import PluginError, UnknownNameError, UsageError
-from rescale_bench.interfaces import Method, States, Value
 
 if TYPE_CHECKING:
     from rescale_bench.training.learner import Learner

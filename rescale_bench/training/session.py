@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 
-from rescale_bench import environment, weights
+from rescale_bench.api.records import Method, State
+from rescale_bench.api.registry import Registry
 from rescale_bench.errors import UsageError
-from rescale_bench.interfaces import Method, State
-from rescale_bench.method_weights import lookup_order
-from rescale_bench.plugin_manager import Registry
+from rescale_bench.machine import environment
 from rescale_bench.training.checkpoint import check_same, load_checkpoint
 from rescale_bench.training.curves import draw, write_csv
 from rescale_bench.training.learner import Learner
@@ -25,6 +24,8 @@ from rescale_bench.training.pool import Pool, Sampler, load_pool
 from rescale_bench.training.progress import Display
 from rescale_bench.training.recipe import Recipe
 from rescale_bench.training.validation import Validator
+from rescale_bench.weights import files as weights
+from rescale_bench.weights.choice import lookup_order
 
 FOLDER_SUFFIX = ".training"
 """Ending of the folder, beside the weights, that holds checkpoint, log and curves."""

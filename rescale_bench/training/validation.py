@@ -9,13 +9,13 @@ from decimal import Decimal
 import numpy as np
 import torch
 
+from rescale_bench.api.records import Method, Sample, State, Value, qualified
+from rescale_bench.api.specs import parse_spec, resolve
 from rescale_bench.codecs import CODECS
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.interfaces import Method, Sample, State, Value, qualified
 from rescale_bench.metrics import fidelity
-from rescale_bench.protocols import RGB8
-from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip
-from rescale_bench.specs import parse_spec, resolve
+from rescale_bench.protocols.named import RGB8
+from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
 
 METRICS = {"psnr_y": fidelity.psnr_y, "psnr_rgb": fidelity.psnr_rgb, "psnr_lr": fidelity.psnr_lr}
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.records import Rescaler
 from rescale_bench.errors import UnavailableError
-from rescale_bench.interfaces import Rescaler
 
 if TYPE_CHECKING:
     import torch

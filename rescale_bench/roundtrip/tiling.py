@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.api.records import Method, Rescaler, States, Value
+from rescale_bench.api.scales import exact, lr_side, lr_size
 from rescale_bench.errors import MethodError
-from rescale_bench.interfaces import Method, Rescaler, States, Value
-from rescale_bench.scales import exact, lr_side, lr_size
 
 if TYPE_CHECKING:
     import torch

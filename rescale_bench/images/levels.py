@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rescale_bench.resize import Kernel, imresize
+from rescale_bench.images.resize import Kernel, imresize
 
 if TYPE_CHECKING:
     import torch

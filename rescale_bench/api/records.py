@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from typing import Protocol as Interface
 
+from rescale_bench.api.scales import NativeScales
 from rescale_bench.errors import UsageError
-from rescale_bench.scales import NativeScales
 
 if TYPE_CHECKING:
     import numpy as np

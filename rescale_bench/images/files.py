@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from rescale_bench.errors import ImageError, UsageError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 FORMATS = ("PNG", "BMP", "JPEG", "WEBP", "TIFF")
 LIMIT_VARIABLE = "RESCALE_BENCH_MAX_PIXELS"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rescale_bench.api.records import Option, Value
 from rescale_bench.errors import UsageError
-from rescale_bench.interfaces import Option, Value
 
 
 @dataclass(frozen=True)

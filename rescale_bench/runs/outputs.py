@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rescale_bench.image import write_png
-from rescale_bench.interfaces import Sample
+from rescale_bench.api.records import Sample
+from rescale_bench.images.files import write_png
 
 NAMES = ("hr", "lr", "sr")
 

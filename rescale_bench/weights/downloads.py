@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from rescale_bench.errors import RescaleBenchError, UnavailableError, UsageError
-from rescale_bench.limits import BYTES_VARIABLE, limit_of
+from rescale_bench.machine.limits import BYTES_VARIABLE, limit_of
 
 if TYPE_CHECKING:
     import requests

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rescale_bench.errors import StoreError
-from rescale_bench.journal import checked, sealed, unsealed
-from rescale_bench.limits import refuse_large_table
-from rescale_bench.printable import printable
+from rescale_bench.machine.limits import refuse_large_table
+from rescale_bench.machine.printable import printable
+from rescale_bench.runs.journal import checked, sealed, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd

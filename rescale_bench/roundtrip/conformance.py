@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import levels
+from rescale_bench.api.records import Protocol
+from rescale_bench.api.registry import Chosen, Registry
+from rescale_bench.api.scales import lr_size, parse_scales
+from rescale_bench.api.specs import Spec, parse_spec
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
-from rescale_bench.interfaces import Protocol
-from rescale_bench.method_weights import choose_weights, load_states
-from rescale_bench.plugin_manager import Chosen, Registry
-from rescale_bench.roundtrip import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
-from rescale_bench.scales import lr_size, parse_scales
-from rescale_bench.specs import Spec, parse_spec
-from rescale_bench.tiling import draws
+from rescale_bench.images import levels
+from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
+from rescale_bench.roundtrip.tiling import draws
+from rescale_bench.weights.choice import choose_weights, load_states
 
 if TYPE_CHECKING:
     import torch
@@ -184,7 +184,7 @@ def _elsewhere(subject: Subject, trips: Trips) -> str | None:
             (Path(folder) / f"{index}_{size[0]}_{size[1]}_{scale}").write_bytes(trip.file or b"")
         code = (
             f"import sys, torch; torch.set_num_threads({torch.get_num_threads()}); "
-            "from rescale_bench.conformance import replay; replay(*sys.argv[1:])"
+            "from rescale_bench.roundtrip.conformance import replay; replay(*sys.argv[1:])"
         )
         command = [sys.executable, "-c", code, subject.spec, folder, *subject.registry.files]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -201,7 +201,7 @@ def _elsewhere(subject: Subject, trips: Trips) -> str | None:
 
 def replay(spec: str, folder: str, *files: str) -> None:
     """Restore every LR file of a folder, in the order of their numbers, and print the trips (another process does)."""
-    from rescale_bench.plugin_manager import load_registry
+    from rescale_bench.api.registry import load_registry
 
     subject = Subject(spec, load_registry(files))
     for path in sorted(Path(folder).iterdir(), key=lambda path: int(path.name.partition("_")[0])):

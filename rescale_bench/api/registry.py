@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,14 +15,14 @@ from typing import Any, cast
 
 import pluggy
 
-from rescale_bench import codecs, datasets, hookspecs, metrics, protocols
+from rescale_bench.api import hookspecs
+from rescale_bench.api.protocol_switches import with_switches
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Option, Protocol, Value
+from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
-from rescale_bench.interfaces import Codec, Dataset, Method, MethodRule, Metric, Option, Protocol, Value
-from rescale_bench.specs import Spec, canonical, label, parse_spec, resolve
 
 GROUP = "rescale_bench"
 PLUGINS_VARIABLE, DISABLE_VARIABLE = "RESCALE_BENCH_PLUGINS", "RESCALE_BENCH_DISABLE"
-BUILT_IN = (protocols, datasets, codecs)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 MAX_NAME = 200
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -102,7 +101,7 @@ class Registry:
         spec = parse_spec(text, "--protocol")
         if spec.name not in self.protocols:
             raise UnknownNameError("protocol", spec.name, self.protocols)
-        return protocols.with_switches(self.protocols[spec.name], spec)
+        return with_switches(self.protocols[spec.name], spec)
 
     def origin(self, kind: str, name: str) -> str:
         """Say which plugin a name came from."""
@@ -135,16 +134,9 @@ def load_registry(files: Sequence[str] = (), without: Iterable[str] = (), from_v
     paths = tuple(str(Path(path).resolve()) for path in dict.fromkeys((*filter(None, extra), *files)))
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    for name, module in (*_built_in(), *_installed(set(without)), *_from_files(paths)):
+    for name, module in (*_installed(set(without)), *_from_files(paths)):
         _register(manager, name, module)
     return _collect(manager, paths)
-
-
-def _built_in() -> Iterable[tuple[str, ModuleType]]:
-    for module in BUILT_IN:
-        yield module.__name__, module
-    for name in metrics.MODULES:
-        yield name, importlib.import_module(name)
 
 
 def _installed(without: set[str]) -> Iterable[tuple[str, ModuleType]]:
@@ -211,23 +203,21 @@ def _collect(manager: pluggy.PluginManager, files: tuple[str, ...]) -> Registry:
     origins: dict[tuple[str, str], str] = {}
     for kind, record_type in KINDS.items():
         for implementation in getattr(manager.hook, f"rescale_bench_{kind}").get_hookimpls():
-            for record in _yielded(implementation, kind, record_type):
+            for record in _yielded(implementation, kind, record_type, found["codecs"]):
                 name = record.form if kind == "method_rules" else record.name
                 _claim(found[kind], origins, kind, name, implementation.plugin_name)
                 found[kind][name] = record
-    for metric in metrics.bitrate_metrics(found["codecs"].values()):
-        _claim(found["metrics"], origins, "metrics", metric.name, "rescale_bench.metrics")
-        found["metrics"][metric.name] = metric
     rules = tuple(sorted(found["method_rules"].values(), key=lambda rule: -rule.priority))
     maps = {kind: MappingProxyType(dict(sorted(found[kind].items()))) for kind in KINDS if kind != "method_rules"}
     return Registry(rules=rules, origins=MappingProxyType(origins), files=files, **maps)
 
 
-def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type) -> list[Any]:
-    function = cast(Callable[[], Iterable[Any] | None], implementation.function)
+def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type, codecs: Mapping[str, Codec]) -> list[Any]:
+    function = cast(Callable[..., Iterable[Any] | None], implementation.function)
     name: str = implementation.plugin_name
+    offered = {"codecs": tuple(codecs.values())}
     try:
-        records = list(function() or ())
+        records = list(function(**{argument: offered[argument] for argument in implementation.argnames}) or ())
     except RescaleBenchError:
         raise
     except Exception as error:

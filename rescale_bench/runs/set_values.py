@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rescale_bench.errors import StoreError
-from rescale_bench.printable import printable
+from rescale_bench.machine.printable import printable
 
 FILE = "distribution.csv"
 

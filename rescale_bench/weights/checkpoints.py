@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import weights
 from rescale_bench.errors import WeightsError
+from rescale_bench.weights import files as weights
 
 if TYPE_CHECKING:
     import torch

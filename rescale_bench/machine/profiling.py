@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from rescale_bench.allocator import give_back
+from rescale_bench.machine.allocator import give_back
 
 if TYPE_CHECKING:
     import torch

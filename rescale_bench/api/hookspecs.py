@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pluggy
 
-from rescale_bench.interfaces import Codec, Dataset, Method, MethodRule, Metric, Protocol
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Protocol
 
 PROJECT = "rescale_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -38,8 +38,9 @@ def rescale_bench_codecs() -> Iterable[Codec]:
 
 
 @hookspec
-def rescale_bench_metrics() -> Iterable[Metric]:
-    """Yield metrics."""
+def rescale_bench_metrics(codecs: Sequence[Codec]) -> Iterable[Metric]:
+    """Yield metrics. codecs: those of all plugins; an implementation that does not use them takes no argument."""
+    del codecs
     return ()
 
 

@@ -15,11 +15,11 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench import profiling
+from rescale_bench.api.records import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
 from rescale_bench.codecs import encode_decode
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
-from rescale_bench.interfaces import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
-from rescale_bench.protocols import crop_multiple, reference_size
+from rescale_bench.machine import profiling
+from rescale_bench.protocols.named import crop_multiple, reference_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def prepare_hr(pixels: np.ndarray, grey: bool, protocol: Protocol, scale: Decima
     """
     import torch
 
-    from rescale_bench import color
+    from rescale_bench.images import color
 
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     for multiple in (crop, crop_multiple(protocol, scale)):
@@ -82,7 +82,7 @@ def reference_lr(hr: torch.Tensor, protocol: Protocol, scale: Decimal, lr_float:
     """
     import torch
 
-    from rescale_bench import levels
+    from rescale_bench.images import levels
 
     size = reference_size((hr.shape[-2], hr.shape[-1]), scale)
     small = levels.resize_levels(hr.to(torch.float64) / 255, scale=1 / float(scale), size=size).clamp_(0, 1)
@@ -154,7 +154,7 @@ def _sample(
     protocol: Protocol,
     costs: Costs,
 ) -> Sample:
-    from rescale_bench import levels
+    from rescale_bench.images import levels
 
     sent, content, received = file
     return Sample(
@@ -261,7 +261,7 @@ def _through_file(lr: torch.Tensor, protocol: Protocol, method: Method, loop: Lo
     """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass."""
     import torch
 
-    from rescale_bench import levels
+    from rescale_bench.images import levels
 
     if protocol.lr_rounding == "none" or method.ceiling:
         return None, None, lr[None].to(torch.float32)
@@ -280,7 +280,7 @@ def _received(decoded: np.ndarray) -> torch.Tensor:
 
 
 def _scored_lr(lr: torch.Tensor, received: torch.Tensor, protocol: Protocol) -> torch.Tensor:
-    from rescale_bench import levels
+    from rescale_bench.images import levels
 
     if protocol.lr_scores == "float":
         plane = lr[:1] if protocol.plane == "y" else lr

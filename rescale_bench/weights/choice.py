@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from rescale_bench import weights
+from rescale_bench.api.records import Method, State, States, qualified
+from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.errors import UnavailableError, WeightsError
-from rescale_bench.interfaces import Method, State, States, qualified
-from rescale_bench.plugin_manager import Chosen, Registry
+from rescale_bench.weights import files as weights
 
 RANDOM = "random"
 RANDOM_SEED = 0

@@ -1,0 +1,1 @@
+"""What a plugin sees: the hooks, the records they yield, and how they are found and named."""

@@ -1,0 +1,1 @@
+"""The device, memory, threads and libraries that a process computes with."""

@@ -1,0 +1,1 @@
+"""The named measuring protocols: who rounds, crops and converts what."""

@@ -1,0 +1,1 @@
+"""What a run folder holds: rows, journal, table, kept images. No other room knows its files."""

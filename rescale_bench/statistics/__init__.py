@@ -1,0 +1,1 @@
+"""Paired differences with their intervals, ranks, and BD-rate: numbers in, numbers out."""
