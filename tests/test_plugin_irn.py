@@ -10,7 +10,7 @@ import torch
 from rescale_bench_plugins import irn
 from rescale_bench_plugins.irn.network import load_network
 from rescale_bench_plugins.irn.rescaler import LAYOUTS
-from rescale_bench_plugins.irn.squeeze import Haar, LearnedSqueeze
+from rescale_bench_plugins.irn.squeeze import LearnedSqueeze
 
 from rescale_bench.api.records import State
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
@@ -270,14 +270,6 @@ def test_building_leaves_the_generator_alone():
     METHODS["irn"].build({"x2": state}, "cpu", {})
     METHODS["irn"].initial("x2", 0)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_haar_equals_the_stored_kernels():
-    x, haar = torch.rand(2, 3, 6, 8), Haar(3)
-    by_channel = torch.nn.functional.conv2d(x, haar.haar_weights / 4, stride=2, groups=3)
-    expected = by_channel.reshape(2, 3, 4, 3, 4).transpose(1, 2).reshape(2, 12, 3, 4)
-    torch.testing.assert_close(haar(x), expected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(haar.inverse(haar(x)), x, atol=1e-6, rtol=0)
 
 
 def test_learned_squeeze_orders_pixels_by_row():

@@ -15,9 +15,10 @@ from torch import nn
 from rescale_bench.errors import WeightsError
 from rescale_bench.networks.coupling import CouplingBlock, Pair
 from rescale_bench.networks.dense import LAYERS
+from rescale_bench.networks.invertible import Haar, check_haar
 from rescale_bench.networks.loading import differences, load_strict
 
-from .squeeze import ColourMatrix, Haar, LearnedSqueeze, haar_weights
+from .squeeze import ColourMatrix, LearnedSqueeze
 
 BLOCK, HAAR, LEARNED, COLOUR = "block", "Haar", "learned 3×3 squeeze", "colour matrix"
 Step = Haar | LearnedSqueeze | ColourMatrix | CouplingBlock
@@ -170,7 +171,5 @@ def load_network(tensors: Mapping[str, torch.Tensor], published: Layout, where: 
         found = differences(wanted, tensors)
         raise WeightsError(f"{where}: the weights hold {layout}, not {published}: {found}")
     load_strict(network, tensors, where)
-    for index, step in enumerate(network.steps()):
-        if isinstance(step, Haar) and not torch.equal(step.haar_weights, haar_weights(len(step.haar_weights) // 4)):
-            raise WeightsError(f"{where}: operations.{index}.haar_weights are not the Haar signs")
+    check_haar(network, where)
     return network

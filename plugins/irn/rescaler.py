@@ -10,6 +10,7 @@ import torch
 from rescale_bench.api.records import Rescaler, State, States, Value
 from rescale_bench.errors import WeightsError
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
+from rescale_bench.networks.latent import latent_rule, normal
 from rescale_bench.networks.loading import fresh_tensors, parameter_count
 
 from .network import BLOCK, COLOUR, HAAR, LEARNED, InvertibleNetwork, Layout, infer_layout, load_network
@@ -29,9 +30,6 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
 
 RESTORE = "crm"
 
-LATENT = "z"
-"""Metadata of a weights file: the z it learned with, gaussian or zero; gaussian where it says nothing, as published."""
-
 
 class IrnRescaler(FixedScaleRescaler):
     """Downscales with the network, upscales with its inverse on a latent that is drawn anew or zero."""
@@ -49,11 +47,7 @@ class IrnRescaler(FixedScaleRescaler):
         return self.network.inverse(lr, self._latent(lr))
 
     def _latent(self, lr: torch.Tensor) -> torch.Tensor:
-        shape = (lr.shape[0], self.network.latent_channels, *lr.shape[-2:])
-        if not self.z_scale:
-            return torch.zeros(shape, device=self.device)
-        # The CPU's generator also on other devices: the harness seeds it, and draws do not depend on the device.
-        return (torch.randn(shape) * self.z_scale).to(self.device)
+        return normal((lr.shape[0], self.network.latent_channels, *lr.shape[-2:]), self.device, self.z_scale)
 
 
 class ColourRescaler(IrnRescaler):
@@ -108,9 +102,7 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
 
 
 def _gaussian(state: State, options: Mapping[str, Value]) -> bool:
-    """Decide whether z is drawn, from the option or, where it says "learned", from the weights."""
-    wanted = options.get("z", "learned")
-    return (state.metadata.get(LATENT, "gaussian") if wanted == "learned" else wanted) == "gaussian"
+    return latent_rule(state, options, "gaussian") == "gaussian"
 
 
 def build_margin(method: str, states: States, options: Mapping[str, Value]) -> int | None:

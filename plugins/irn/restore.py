@@ -1,4 +1,4 @@
-"""The compression restore module: an RRDB network at LR size (IJCV 2022, sec. 3.3; RRDB: ESRGAN, ECCVW 2018)."""
+"""The compression restore module: an RRDB network at LR size (IJCV 2022, sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,7 @@ from torch import nn
 
 from rescale_bench.networks.dense import LAYERS, DenseBlock
 from rescale_bench.networks.loading import load_strict
-
-RESIDUAL = 0.2
-"""Scale of the inner and of the outer residuals."""
-
-
-class ResidualInResidual(nn.Module):
-    """Three residual dense blocks inside a residual: (N, C, H, W) to the same; keys `RDB1` to `RDB3`."""
-
-    def __init__(self, channels: int, growth: int) -> None:
-        """Set the widths."""
-        super().__init__()
-        self.RDB1 = DenseBlock(channels, channels, growth)
-        self.RDB2 = DenseBlock(channels, channels, growth)
-        self.RDB3 = DenseBlock(channels, channels, growth)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add 0.2 of the three blocks' output."""
-        inner = x
-        for block in (self.RDB1, self.RDB2, self.RDB3):
-            inner = inner + RESIDUAL * block(inner)
-        return x + RESIDUAL * inner
+from rescale_bench.networks.rrdb import ResidualInResidual
 
 
 class RestoreNetwork(nn.Module):

@@ -14,6 +14,7 @@ from rescale_bench.codecs import encode_decode
 from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UsageError
 from rescale_bench.networks.dense import DenseBlock
+from rescale_bench.networks.latent import LATENT
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
@@ -24,7 +25,7 @@ from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 
 from .network import BLOCK, InvertibleNetwork, Layout, load_network
-from .rescaler import LATENT, LAYOUTS, RESTORE
+from .rescaler import LAYOUTS, RESTORE
 from .restore import RestoreNetwork
 from .squeeze import ColourMatrix, LearnedSqueeze
 
