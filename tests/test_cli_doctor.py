@@ -123,7 +123,7 @@ def test_a_card_that_a_cpu_build_cannot_use_is_a_warning(monkeypatch):
 def test_more_threads_than_cores_are_a_warning(monkeypatch):
     import torch
 
-    monkeypatch.setattr(devices.environment, "usable_cores", lambda: 2)
+    monkeypatch.setattr(devices, "usable_cores", lambda: 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     (check,) = devices.cpu()
     assert check.status == WARNING

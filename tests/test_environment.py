@@ -59,7 +59,7 @@ def test_commit_without_git(monkeypatch):
 
 
 def test_describing_does_not_import_torch():
-    code = "import sys; from rescale_bench import environment as e; e.describe(); print('torch' in sys.modules)"
+    code = "import sys; from rescale_bench.machine import environment as e; e.describe(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -25,7 +25,7 @@ from rescale_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from rescale_bench.training.curves import draw, write_csv
 from rescale_bench.training.pool import Sampler, load_pool
 from rescale_bench.training.recipe import Schedule, changed, choose_recipe, recipes_of
-from rescale_bench.training.session import Job, train
+from rescale_bench.training.session import TrainingJob, train
 from rescale_bench.weights import files as weights
 
 CAR = "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4"
@@ -73,7 +73,7 @@ def registry():
 def job(registry, folder, output, method="irn", part="x2", changes="steps=6", name="small", **more):
     text = f"validations=1,batch=2,patch=32,{TINY[method, part]},{changes}"
     recipe = changed(choose_recipe(registry.method(method), name, part), text)
-    return Job(recipe, (folder,), output, tag="small", threads=1, quiet=True, **more)
+    return TrainingJob(recipe, (folder,), output, tag="small", threads=1, quiet=True, **more)
 
 
 def tensors(result):
@@ -107,7 +107,9 @@ def test_second_stages_start_from_the_first(registry, folder, tmp_path, method):
     recipe = changed(
         choose_recipe(registry.method(method), "small", part), f"{extra}validations=1,batch=2,patch=32,steps=3"
     )
-    second = Job(recipe, (folder,), tmp_path / "second", "small", threads=1, quiet=True, start=str(first.files[0]))
+    second = TrainingJob(
+        recipe, (folder,), tmp_path / "second", "small", threads=1, quiet=True, start=str(first.files[0])
+    )
     result = train(second, registry)
     known = weights.read_header(result.files[0]).metadata
     assert json.loads(known["start"]) == {part: weights.sha256(first.files[0])}
@@ -115,7 +117,9 @@ def test_second_stages_start_from_the_first(registry, folder, tmp_path, method):
         recipe = changed(choose_recipe(registry.method(method), "small", "crm"),
                          "validations=1,batch=1,patch=32,steps=2,"
                          "layout.channels=4,layout.blocks=1,layout.growth=2")  # fmt: skip
-        third = Job(recipe, (folder,), tmp_path / "third", "small", threads=1, quiet=True, start=str(result.files[0]))
+        third = TrainingJob(
+            recipe, (folder,), tmp_path / "third", "small", threads=1, quiet=True, start=str(result.files[0])
+        )
         done = train(third, registry)
         assert sorted(path.stem for path in done.files) == ["crm", "x2"]
         assert "psnr_y x2" in done.scores

@@ -96,6 +96,10 @@ class Registry:
         """Find a codec and type its options. Raises UsageError."""
         return _choose("codec", self.codecs, spec, flag)
 
+    def own_codec(self, method: Method) -> Chosen:
+        """Find the file format that a method asks for where the user names none. Raises UsageError."""
+        return self.choose_codec(parse_spec(method.codec or "png", "codec"), "codec")
+
     def choose_protocol(self, text: str) -> Protocol:
         """Find a protocol, with switches changed if asked (`rgb8:border=0`). Raises UsageError."""
         spec = parse_spec(text, "--protocol")

@@ -81,8 +81,9 @@ def _run(known: argparse.Namespace, plugins: Any, method: Any) -> None:
 
 def _job(known: argparse.Namespace, method: Any) -> Any:
     """Check the flags and bring them together. Raises UsageError."""
+    from rescale_bench.machine.device import usable_device
     from rescale_bench.training.recipe import changed, choose_recipe
-    from rescale_bench.training.session import Job, choose_device
+    from rescale_bench.training.session import TrainingJob
     from rescale_bench.weights import files as weights
 
     if not known.data:
@@ -96,12 +97,12 @@ def _job(known: argparse.Namespace, method: Any) -> Any:
     if known.fit and known.max_minutes is None:
         raise UsageError("--fit: there is no --max-minutes to squeeze the schedule into")
     tag = known.tag or recipe.name
-    return Job(
+    return TrainingJob(
         recipe=recipe,
         data=tuple(Path(text.strip()).expanduser() for text in known.data.split(",") if text.strip()),
         output=Path(known.output) if known.output else weights.place(method.name, tag, recipe.part).parent,
         tag=tag,
-        device=choose_device(known.device),
+        device=usable_device(known.device),
         threads=known.threads,
         seed=known.seed,
         minutes=known.max_minutes,

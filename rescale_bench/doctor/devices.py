@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
 from rescale_bench.machine import environment
+from rescale_bench.machine.device import usable_cores
 
 
 def cpu() -> Iterator[Check]:
     """Name the processor, its memory and torch's threads."""
     torch = importlib.import_module("torch")
-    cores, threads = environment.usable_cores() or 1, torch.get_num_threads()
+    cores, threads = usable_cores(), torch.get_num_threads()
     memory = environment.memory_mb()
     detail = f"{environment.cpu_model()}, {cores} usable cores, torch uses {threads} threads"
     detail += f", {memory / 1000:.0f} GB" if memory else ""

@@ -1,12 +1,17 @@
-"""Which device a process computes on."""
+"""What a process computes on: a device, and the cores that it may use."""
 
 from __future__ import annotations
+
+import os
 
 from rescale_bench.errors import UnavailableError
 
 
 def usable_device(name: str) -> str:
-    """Return the device that a name of --device stands for in this process. Raises UnavailableError."""
+    """Return the torch device that a name stands for in this process; "auto" is cuda where there is one.
+
+    Raises UnavailableError for what is no device, and for one that this machine lacks.
+    """
     if name == "cpu":
         return name
     import torch
@@ -15,9 +20,16 @@ def usable_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        usable = device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
     except RuntimeError:
-        usable = False
-    if not usable:
-        raise UnavailableError(f"--device: {name} is not to be had here; use cpu or auto")
+        raise UnavailableError(f"--device: '{name}' is no device; use cpu, cuda, cuda:1 or auto") from None
+    if device.type != "cpu" and not (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()):
+        raise UnavailableError(f"--device: this machine has no {name}; use cpu or auto")
     return name
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use; 1 where the platform does not tell."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not on macOS and Windows
+        return os.cpu_count() or 1

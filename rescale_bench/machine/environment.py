@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rescale_bench.machine.device import usable_cores
+
 PACKAGES = (
     "rescale-bench",
     "torch",
@@ -207,14 +209,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def _decides(variable: str) -> bool:
     """Tell whether a variable of the environment can move a number; others may be secret and are not kept."""
     return variable.startswith("RESCALE_BENCH_") or variable in ARITHMETIC_VARIABLES
-
-
-def usable_cores() -> int | None:
-    """Count the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return os.cpu_count()
 
 
 def _read(path: Path) -> str | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.api.records import Protocol
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import lr_size, parse_scales
-from rescale_bench.api.specs import Spec, parse_spec
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.images import levels
 from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
@@ -63,8 +63,7 @@ class Subject:
     @property
     def loop(self) -> Loop:
         """Use the codec that the method asks for."""
-        name, _, option = (self.method.codec or "png").partition(":")
-        codec = self.registry.choose_codec(Spec(name, (("", option),) if option else ()))
+        codec = self.registry.own_codec(self.method)
         return Loop(codec.record, codec.options)
 
     def trip(self, hr: torch.Tensor, scale: Decimal, halves: Halves | None = None) -> Trip:

@@ -14,7 +14,7 @@ from typing import Any
 from rescale_bench.api.records import ImageFile, Method, Protocol
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import parse_scales
-from rescale_bench.api.specs import Spec, parse_list
+from rescale_bench.api.specs import parse_list
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
@@ -98,7 +98,7 @@ def plan(request: Request, registry: Registry) -> Plan:
         notes.extend(_check_tile(method, request, weights.values(), registry))
         arithmetic = _arithmetic(method, request, weights.values(), registry)
         notes.extend(_refused(method, request, arithmetic))
-        own = codecs or [_own_codec(method, registry)]
+        own = codecs or [registry.own_codec(method.record)]
         cells.extend(_cells(method, datasets, weights, own, protocol, request, arithmetic))
     if not cells:
         raise UsageError("nothing to run: " + "; ".join(notes))
@@ -132,11 +132,6 @@ def _codecs(request: Request, registry: Registry, protocol: Protocol) -> list[Ch
         return [None]
     specs = parse_list(request.codecs, "--codecs") if request.codecs else []
     return list(_distinct(registry.choose_codec(spec) for spec in specs))
-
-
-def _own_codec(method: Chosen, registry: Registry) -> Chosen:
-    name, _, option = (method.record.codec or "png").partition(":")
-    return registry.choose_codec(Spec(name, (("", option),) if option else ()))
 
 
 def _images(name: str, limit: int, registry: Registry, notes: list[str]) -> _Images:

@@ -16,6 +16,7 @@ from rescale_bench.api.records import Method, State
 from rescale_bench.api.registry import Registry
 from rescale_bench.errors import UsageError
 from rescale_bench.machine import environment
+from rescale_bench.machine.device import usable_cores
 from rescale_bench.training.checkpoint import check_same, load_checkpoint
 from rescale_bench.training.curves import draw, write_csv
 from rescale_bench.training.learner import Learner
@@ -35,7 +36,7 @@ CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What was asked for.
 
     recipe: with changes applied. data: folders of images. output: folder of the weights. tag: name of the weights.
@@ -80,13 +81,13 @@ class Result:
     finished: bool
 
 
-def train(job: Job, registry: Registry) -> Result:
+def train(job: TrainingJob, registry: Registry) -> Result:
     """Train one recipe and write its weights; KeyboardInterrupt after a stop, with the state kept.
 
     Raises UsageError, StoreError, UnavailableError or WeightsError before the first step, MethodError where a
     loss is not finite.
     """
-    torch.set_num_threads(job.threads or _cores())
+    torch.set_num_threads(job.threads or usable_cores())
     content = _checkpoint(job)
     pool = load_pool(job.data, job.recipe.patch)
     start = starting_states(job.recipe, job.start, registry)
@@ -115,11 +116,7 @@ def train(job: Job, registry: Registry) -> Result:
     return _finish(job, learner, training, validate(learner.states()), identity)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _checkpoint(job: Job) -> dict[str, Any] | None:
+def _checkpoint(job: TrainingJob) -> dict[str, Any] | None:
     if job.resume:
         return load_checkpoint(job.checkpoint) if job.checkpoint.is_file() else None
     if job.checkpoint.exists():
@@ -127,14 +124,14 @@ def _checkpoint(job: Job) -> dict[str, Any] | None:
     return None
 
 
-def _remarks(job: Job, pool: Pool, display: Display) -> None:
+def _remarks(job: TrainingJob, pool: Pool, display: Display) -> None:
     for reason in pool.skipped[:3]:
         display.say(f"note: skipped {reason}")
     if len(pool.skipped) > 3:
         display.say(f"note: skipped {len(pool.skipped) - 3} more images")
     display.say(f"{len(pool.images)} images to train on, {len(pool.held_out)} held out for validation")
     if job.device == "cpu" and hasattr(os, "getloadavg"):
-        cores = _cores()
+        cores = usable_cores()
         busy = os.getloadavg()[0]
         if busy + torch.get_num_threads() > cores + 1:
             display.say(
@@ -155,15 +152,16 @@ def starting_states(recipe: Recipe, wanted: str, registry: Registry) -> dict[str
     return found
 
 
-def validator(job: Job, pool: Pool, registry: Registry) -> Validator:
+def validator(job: TrainingJob, pool: Pool, registry: Registry) -> Validator:
     """Make the validation of a job."""
     recipe = job.recipe
     owner = registry.method(recipe.method)
     method: Method = registry.method(recipe.validate_as) if recipe.validate_as else owner
-    return Validator(method, owner, pool.held_out, recipe.validate or recipe.scales, recipe.options, job.device)
+    codec, scales = registry.own_codec(method), recipe.validate or recipe.scales
+    return Validator(method, owner, codec, pool.held_out, scales, recipe.options, job.device)
 
 
-def _write_log(job: Job, training: Training, display: Display) -> None:
+def _write_log(job: TrainingJob, training: Training, display: Display) -> None:
     rows = training.progress.rows
     write_csv(job.folder / "log.csv", rows)
     problem = draw(job.folder / "curves.png", rows, str(job.recipe)) if rows else ""
@@ -172,7 +170,7 @@ def _write_log(job: Job, training: Training, display: Display) -> None:
 
 
 def _finish(
-    job: Job, learner: Learner, training: Training, scores: Mapping[str, float], identity: Mapping[str, str]
+    job: TrainingJob, learner: Learner, training: Training, scores: Mapping[str, float], identity: Mapping[str, str]
 ) -> Result:
     progress = training.progress
     facts = {
@@ -197,20 +195,8 @@ def _finish(
     return Result(tuple(files), scores, progress.step, progress.seconds, training.finished)
 
 
-def _machine(job: Job) -> dict[str, str]:
+def _machine(job: TrainingJob) -> dict[str, str]:
     found = environment.describe()
     cpu = f"{found['cpu']}, {torch.get_num_threads()} threads"
     hardware = f"{', '.join(found['gpus']) or job.device} ({cpu})" if job.device.startswith("cuda") else cpu
     return {"hardware": hardware, "commit": str(found["commit"]), "torch": torch.__version__}
-
-
-def choose_device(name: str) -> str:
-    """Check the name of a device; "auto" is cuda where there is one. Raises UsageError."""
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-    except RuntimeError:
-        raise UsageError(f"--device: '{name}' is no device; use cpu, cuda, cuda:1 or auto") from None
-    usable = device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
-    if not usable:
-        raise UsageError(f"--device: {name} is not to be had here; use cpu or auto")
-    return str(device)

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from rescale_bench.api.records import Method, Sample, State, Value, qualified
-from rescale_bench.api.specs import parse_spec, resolve
-from rescale_bench.codecs import CODECS
+from rescale_bench.api.registry import Chosen
 from rescale_bench.errors import UndefinedValueError
 from rescale_bench.metrics import fidelity
 from rescale_bench.protocols.named import RGB8
@@ -27,12 +26,14 @@ class Validator:
         self,
         method: Method,
         owner: Method,
+        codec: Chosen,
         crops: Sequence[np.ndarray],
         scales: Sequence[str],
         options: Mapping[str, Value],
         device: str,
     ) -> None:
-        """Take the method that runs (a pair for methods that only enlarge) and the one that is trained."""
+        """Take the method that runs (a pair for methods that only enlarge), the one that is trained, and its codec."""
+        self.loop = Loop(codec.record, codec.options)
         self.method, self.owner, self.crops, self.device = method, owner, crops, device
         self.scales = [Decimal(text) for text in scales]
         self.options = {option.name: option.default for option in method.options} | dict(options)
@@ -58,10 +59,7 @@ class Validator:
 
     def _sample(self, halves: Halves, crop: np.ndarray, scale: Decimal) -> Sample:
         hr = prepare_hr(crop, False, RGB8, scale)
-        spec = parse_spec(self.method.codec or "png", "codec")
-        codec = next(codec for codec in CODECS if codec.name == spec.name)
-        loop = Loop(codec, resolve(spec, codec.options, "codec"))
-        return round_trip(halves, hr, scale, RGB8, loop, 0, reference_lr(hr, RGB8, scale))
+        return round_trip(halves, hr, scale, RGB8, self.loop, 0, reference_lr(hr, RGB8, scale))
 
 
 def _value(name: str, sample: Sample) -> float:
