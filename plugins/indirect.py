@@ -12,7 +12,19 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
+from rescale_bench.api.records import (
+    Find,
+    Method,
+    MethodRule,
+    Option,
+    Rescaler,
+    States,
+    Traits,
+    Value,
+    count_parameters,
+    qualified,
+    states_of,
+)
 from rescale_bench.api.scales import NativeScales, exact, lr_size
 from rescale_bench.errors import NotNativeError, UnknownNameError, UsageError
 
@@ -41,7 +53,7 @@ class Indirect:
     @property
     def parameter_count(self) -> int | None:
         """Count the parameters of the models built so far."""
-        return getattr(self.inner, "parameter_count", None)
+        return count_parameters(*self.inner.built.values())
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Enlarge HR to base·LR side (bicubic), then shrink with the model."""
@@ -175,7 +187,7 @@ def _inner(name: str, suffix: str, find: Find) -> Method | None:
         inner = find(name.removesuffix(suffix))
     except UnknownNameError as error:
         raise UsageError(f"--methods: {name}: {error}") from None
-    if inner.lr_channels != 3 or inner.ceiling:
+    if inner.lr_channels != 3 or inner.traits.ceiling:
         raise UsageError(f"--methods: {name}: {inner.name} cannot be wrapped")
     if "down" not in inner.halves and suffix != "-type1":
         raise UsageError(f"--methods: {name}: {inner.name} has no downscaler; use {inner.name}-type1")
@@ -213,11 +225,13 @@ def _wrap(
         options=(*options.values(), ANTIALIAS),
         parts=parts,
         codec=inner.codec,
-        derived=True,
-        indirect=True,
-        draws=any(owner.draws for owner in owners),
-        batches=all(owner.batches for owner in owners),
-        compiles=any(owner.compiles for owner in owners),
+        traits=Traits(
+            derived=True,
+            indirect=True,
+            draws=any(owner.traits.draws for owner in owners),
+            batches=all(owner.traits.batches for owner in owners),
+            compiles=any(owner.traits.compiles for owner in owners),
+        ),
     )
 
 
@@ -233,16 +247,12 @@ class _Builder:
         if method.name not in self.built:
             own = {option.name: self.options[option.name] for option in method.options}
             rescaler = method.build(states_of(method, self.states), self.device, own)
-            if self.compiles and method.compiles:
+            if self.compiles and method.traits.compiles:
                 from rescale_bench.networks.compiling import compile_rescaler
 
                 rescaler = compile_rescaler(rescaler)
             self.built[method.name] = rescaler
         return self.built[method.name]
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(int(getattr(rescaler, "parameter_count", 0)) for rescaler in self.built.values())
 
 
 def _build_ceiling(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
@@ -262,7 +272,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         scales=NativeScales.between("1", "4"),
         build=_build_ceiling,
         options=(ANTIALIAS,),
-        ceiling=True,
+        traits=Traits(ceiling=True),
     )
 
 

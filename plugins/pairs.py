@@ -8,7 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Find, Method, MethodRule, Option, Rescaler, States, Value, qualified, states_of
+from rescale_bench.api.records import (
+    Find,
+    Method,
+    MethodRule,
+    Option,
+    Rescaler,
+    States,
+    Traits,
+    Value,
+    count_parameters,
+    qualified,
+    states_of,
+)
 from rescale_bench.errors import UsageError
 from rescale_bench.roundtrip.tiling import margin_of
 
@@ -22,19 +34,19 @@ class Pair:
     def __init__(self, methods: tuple[Method, Method], down: Rescaler, up: Rescaler) -> None:
         """Keep what the methods built; each is used for one half only."""
         self.methods, self.down, self.up = methods, down, up
-        self.parameter_count = sum(int(getattr(half, "parameter_count", 0)) for half in (down, up))
+        self.parameter_count = count_parameters(down, up)
 
     def compile_networks(self) -> None:
         """Compile the halves that gain from it."""
         from rescale_bench.networks.compiling import compile_rescaler
 
         first, second = self.methods
-        self.down = compile_rescaler(self.down) if first.compiles else self.down
-        self.up = compile_rescaler(self.up) if second.compiles else self.up
+        self.down = compile_rescaler(self.down) if first.traits.compiles else self.down
+        self.up = compile_rescaler(self.up) if second.traits.compiles else self.up
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Shrink with the first."""
-        if self.methods[0].batches or len(hr) == 1:
+        if self.methods[0].traits.batches or len(hr) == 1:
             return self.down.downscale(hr, scale)
         import torch
 
@@ -42,7 +54,7 @@ class Pair:
 
     def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Enlarge with the second."""
-        if self.methods[1].batches or len(lr) == 1:
+        if self.methods[1].traits.batches or len(lr) == 1:
             return self.up.upscale(lr, scale, size)
         import torch
 
@@ -61,7 +73,7 @@ def pair(name: str, find: Find) -> Method | None:
     for method, half in ((down, "down"), (up, "up")):
         if half not in method.halves:
             raise UsageError(f"--methods: {name}: {method.name} has no {half}scaler")
-    if down.lr_channels != up.lr_channels or down.ceiling or up.ceiling:
+    if down.lr_channels != up.lr_channels or down.traits.ceiling or up.traits.ceiling:
         raise UsageError(f"--methods: {name}: {up.name} cannot read the LR of {down.name}")
     return _combine(name, down, up)
 
@@ -92,10 +104,12 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         codec=up.codec,
         margin=None if down.margin is None or up.margin is None else max(down.margin, up.margin),
         build_margin=margin if down.build_margin or up.build_margin else None,
-        derived=True,
-        draws=down.draws or up.draws,
-        batches=down.batches or up.batches,
-        compiles=down.compiles or up.compiles,
+        traits=Traits(
+            derived=True,
+            draws=down.traits.draws or up.traits.draws,
+            batches=down.traits.batches or up.traits.batches,
+            compiles=down.traits.compiles or up.traits.compiles,
+        ),
     )
 
 

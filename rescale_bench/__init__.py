@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Rescaler,
         Sample,
         State,
+        Traits,
         Value,
         WeightsFile,
     )
@@ -73,6 +74,7 @@ __all__ = [
     "Sample",
     "State",
     "StoreError",
+    "Traits",
     "UnavailableError",
     "UndefinedValueError",
     "UnknownNameError",
@@ -95,7 +97,7 @@ _HOMES = {
     "api.hookspecs": ("hookimpl",),
     "api.records": (
         "Codec", "Costs", "Dataset", "ImageFile", "Method", "MethodRule", "Metric", "Option", "Protocol", "Rescaler",
-        "Sample", "State", "Value", "WeightsFile",
+        "Sample", "State", "Traits", "Value", "WeightsFile",
     ),
     "networks.fixed_scale": ("FixedScaleRescaler",),
     "api.registry": ("Registry", "load_registry"),

@@ -61,7 +61,7 @@ def builder(spec, scale):
     except UnavailableError:
         chosen = REGISTRY.choose_method(parse_spec(f"{spec}{',' if ':' in spec else ':'}weights=random", "test"))
         files = choose_weights(chosen, Decimal(scale), REGISTRY).files
-    states = load_states(files, REGISTRY, chosen.record.derived)
+    states = load_states(files, REGISTRY, chosen.record.traits.derived)
     return lambda device: chosen.record.build(states, device, chosen.options)
 
 

@@ -101,7 +101,7 @@ def test_a_margin_that_is_too_small_is_found(tmp_path):
 
 
 def test_a_batch_whose_images_meet_is_found(tmp_path):
-    text = toys.FIXED.replace("margin=1", "batches=True")
+    text = toys.FIXED.replace("margin=1", "traits=Traits(batches=True)")
     assert failed("boxes", load_registry([toys.plugin_file(tmp_path, text, "apart")])) == set()
     for name, call in (("hr", "avg_pool2d"), ("lr", "interpolate")):
         met = text.replace(f"{call}({name},", f"{call}({name} + {name}.mean(0) - {name}[:1].mean(0),")

@@ -15,11 +15,11 @@ class Box(FixedScaleRescaler):
         super().__init__(scale, multiple, parameter_count=7)
         self.lr_multiple, self.seen = lr_multiple, []
 
-    def _down(self, hr):
+    def downscale_padded(self, hr):
         self.seen.append(tuple(hr.shape[-2:]))
         return functional.avg_pool2d(hr, self.scale)
 
-    def _up(self, lr):
+    def upscale_padded(self, lr):
         self.seen.append(tuple(lr.shape[-2:]))
         return functional.interpolate(lr, scale_factor=self.scale, mode="nearest")
 
@@ -68,3 +68,22 @@ def test_serving_several_scales():
     assert both.upscale(torch.rand(1, 3, 5, 5), 2, (9, 10)).shape[-2:] == (9, 10)
     with pytest.raises(NotNativeError, match="scale 2, 4, not 8"):
         both.downscale(torch.rand(1, 3, 8, 8), 8)
+
+
+def test_halves_under_their_old_names_still_work_and_warn():
+    with pytest.warns(DeprecationWarning, match="Old._") as warned:
+
+        class Old(FixedScaleRescaler):
+            _down = staticmethod(lambda hr: functional.avg_pool2d(hr, 2))
+
+            def _up(self, lr):
+                return functional.interpolate(lr, scale_factor=self.scale)
+
+    assert [str(item.message) for item in warned] == [
+        "Old._down is now called downscale_padded",
+        "Old._up is now called upscale_padded",
+    ]
+    assert warned[0].filename == __file__
+    hr = torch.rand(1, 3, 9, 9)
+    assert torch.equal(Old(2).downscale(hr, 2), Box(2).downscale(hr, 2))
+    assert torch.equal(Old(2).upscale(hr, 2, (17, 18)), Box(2).upscale(hr, 2, (17, 18)))

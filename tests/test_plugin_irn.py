@@ -283,7 +283,7 @@ def test_records():
     assert METHODS["irn-jpeg"].parts(Decimal(2)) == ("x2", "crm")
     assert METHODS["irn-jpeg"].codec == "jpeg:90"
     assert METHODS["irn-color"].lr_channels == 1
-    assert not METHODS["irn-color"].draws
+    assert not METHODS["irn-color"].traits.draws
     assert METHODS["irn-e"].weights == ()
     assert [file.file for file in METHODS["irn"].weights] == ["IRN_x2.pth", "IRN_x4.pth", "IRN_x8.pth"]
     assert [file.file for file in METHODS["irn-plus"].weights] == ["IRN+_x4.pth"]

@@ -46,7 +46,7 @@ class Dies(Waits):
 def rescale_bench_methods():
     for kind in (Waits, Dies):
         yield Method(name=kind.__name__.lower(), summary="toy", citation="none", scales=NativeScales.of(2),
-                     build=lambda states, device, options, kind=kind: kind(), draws=True)
+                     build=lambda states, device, options, kind=kind: kind(), traits=Traits(draws=True))
 """
 )
 

@@ -111,10 +111,11 @@ def build(states, device, options):
 def rescale_bench_methods():
     for name in ("boxes2", "boxes3"):
         scales = NativeScales.between("1", "4")
-        yield Method(name=name, summary="", citation="", scales=scales, build=build, batches=True)
+        yield Method(name=name, summary="", citation="", scales=scales, build=build,
+                     traits=Traits(batches=True))
     yield Method(name="alone", summary="", citation="", scales=NativeScales.of(2), build=build)
-    yield Method(name="draws", summary="", citation="", scales=NativeScales.of(2), build=build, batches=True,
-                 draws=True)
+    yield Method(name="draws", summary="", citation="", scales=NativeScales.of(2), build=build,
+                 traits=Traits(batches=True, draws=True))
 """
 )
 
@@ -308,8 +309,8 @@ from rescale_bench.networks.fixed_scale import FixedScaleRescaler
 import rescale_bench_test_seen as seen
 
 class Fixed(FixedScaleRescaler):
-    def _down(self, hr): return F.avg_pool2d(hr.sigmoid().logit(), 2)
-    def _up(self, lr):
+    def downscale_padded(self, hr): return F.avg_pool2d(hr.sigmoid().logit(), 2)
+    def upscale_padded(self, lr):
         seen.compiling.add(("fixed", torch.compiler.is_compiling()))
         return F.interpolate(lr, scale_factor=2.0)
 
@@ -323,7 +324,8 @@ class Whole:
 @hookimpl
 def rescale_bench_methods():
     for name, build in (("fixed", lambda *_: Fixed(2)), ("whole", lambda *_: Whole())):
-        yield Method(name=name, summary="", citation="", scales=NativeScales.of(2), build=build, compiles=True)
+        yield Method(name=name, summary="", citation="", scales=NativeScales.of(2), build=build,
+                     traits=Traits(compiles=True))
 """
 )
 

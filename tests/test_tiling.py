@@ -76,7 +76,7 @@ def learned(spec, scale):
     """Build a method with the weights it ships, and say its margin."""
     chosen = REGISTRY.choose_method(parse_spec(spec, "test"))
     files = choose_weights(chosen, Decimal(scale), REGISTRY).files
-    states = load_states(files, REGISTRY, chosen.record.derived)
+    states = load_states(files, REGISTRY, chosen.record.traits.derived)
     margin = tiling.margin_of(chosen.record, lambda: states, chosen.options)
     return chosen.record.build(states, "cpu", chosen.options), margin
 

@@ -4,7 +4,7 @@ import numpy as np
 
 HEADER = """
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method
+from rescale_bench.api.records import Method, Traits
 from rescale_bench.api.scales import NativeScales
 import torch, torch.nn.functional as F
 """
@@ -17,8 +17,8 @@ from rescale_bench.networks.fixed_scale import FixedScaleRescaler
 class Box(FixedScaleRescaler):
     parameter_count = 0
     def __init__(self, scale): super().__init__(scale, scale)
-    def _down(self, hr): return F.avg_pool2d(hr, self.scale)
-    def _up(self, lr): return F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+    def downscale_padded(self, hr): return F.avg_pool2d(hr, self.scale)
+    def upscale_padded(self, lr): return F.interpolate(lr, scale_factor=self.scale, mode="nearest")
 
 class Any:
     parameter_count = 0

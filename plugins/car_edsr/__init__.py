@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.records import Method, Rescaler, State, States, Traits, Value, WeightsFile
 from rescale_bench.api.scales import NativeScales
 
 REPOSITORY = "https://github.com/sunwj/CAR"
@@ -65,7 +65,6 @@ def rescale_bench_methods() -> Iterable[Method]:
         parameters=PARAMETERS,
         # EDSR's 68 cover the resampler's 88 HR pixels; holds for tiles that begin at multiples of 8.
         margin=68,
-        batches=True,
-        compiles=True,
+        traits=Traits(batches=True, compiles=True),
         training=f"{__name__}.training",
     )

@@ -31,14 +31,16 @@ class CarRescaler(FixedScaleRescaler):
         super().__init__(kernels.layout.scale, SIDES, count)
         self.kernels, self.restorer = kernels, restorer
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Shrink with the kernels that the first network finds for this image."""
         # What a side below 16 gains here is cut off with the padding to a multiple of 8.
         height, width = hr.shape[-2:]
         hr = pad_bottom_right(hr, max(SMALLEST - height, 0), max(SMALLEST - width, 0))
         lr = resample(hr, self.kernels(hr), self.scale)
         return lr[..., : height // self.scale, : width // self.scale]
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Enlarge with EDSR."""
         return self.restorer.restore(lr)
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Build, Method, Option, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.records import Build, Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
 from rescale_bench.api.scales import NativeScales
 
 CITATION = (
@@ -68,8 +68,7 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         parameters=PARAMETERS[name],
         # 2 convolutions a block, head, body's last, and 2 pixels for upsampler and tail.
         margin=2 * blocks + 4,
-        batches=True,
-        compiles=True,
+        traits=Traits(batches=True, compiles=True),
         training=f"{__name__}.training",
     )
 

@@ -19,10 +19,12 @@ class EdsrRescaler(FixedScaleRescaler):
         super().__init__(network.layout.scale, parameter_count=parameter_count(network))
         self.network = network
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Refuse: the network only enlarges."""
         raise MethodError("edsr only enlarges; pair it with a downscaler: bicubic+edsr")
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Enlarge with EDSR."""
         return self.network.restore(lr)
 
 

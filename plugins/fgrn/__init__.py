@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Rescaler, State, States, Value
+from rescale_bench.api.records import Method, Rescaler, State, States, Traits, Value
 from rescale_bench.api.scales import NativeScales
 
 
@@ -40,7 +40,6 @@ def rescale_bench_methods() -> Iterable[Method]:
         parts=_parts,
         shipped=Path(__file__).parent / "weights",
         parameters={"x2": 1_330_949, "x4": 3_350_687},
-        batches=True,
-        compiles=True,
+        traits=Traits(batches=True, compiles=True),
         training=f"{__name__}.training",
     )

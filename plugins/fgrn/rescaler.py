@@ -26,10 +26,12 @@ class FgrnRescaler(FixedScaleRescaler):
         super().__init__(network.layout.scale, parameter_count=parameter_count(network))
         self.network = network.to(device)
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Shrink with the residual downscaler and the flow."""
         return self.network.downscale(hr)
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Run the inverse flow and the upscaler."""
         return self.network.upscale(lr)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Option, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
 from rescale_bench.api.scales import NativeScales
 
 ECCV = "Xiao et al., Invertible Image Rescaling (ECCV 2020), https://arxiv.org/abs/2005.05650"
@@ -73,9 +73,7 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         parts=_parts,
         shipped=SHIPPED / name,
         parameters=parameters,
-        draws=True,
-        batches=True,
-        compiles=True,
+        traits=Traits(draws=True, batches=True, compiles=True),
         build_margin=partial(_margin, name),
         training=f"{__name__}.training",
     )
@@ -109,7 +107,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         # Eight blocks of two dense blocks in sequence, each of five 3×3 convolutions: 8·2·5 pixels on every side.
         margin=80,
         build_margin=None,
-        draws=False,
+        traits=Traits(batches=True, compiles=True),
         weights=_published("DIV2K, as the paper", x1="IRN_color.pth"),
     )
     yield replace(

@@ -40,10 +40,12 @@ class IrnRescaler(FixedScaleRescaler):
         self.network, self.device = network.to(device), torch.device(device)
         self.z_scale = z_scale if gaussian else 0.0
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Keep the low-frequency output of the network."""
         return self.network.downscale(hr)
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Run the inverse on the LR and a latent."""
         return self.network.inverse(lr, self._latent(lr))
 
     def _latent(self, lr: torch.Tensor) -> torch.Tensor:
@@ -53,11 +55,13 @@ class IrnRescaler(FixedScaleRescaler):
 class ColourRescaler(IrnRescaler):
     """Decolorizes and recolorizes at the same size; the network reads and gives BGR, and z is zero."""
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
-        return super()._down(hr.flip(1))
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Map RGB to one grey plane."""
+        return super().downscale_padded(hr.flip(1))
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
-        return super()._up(lr).flip(1)
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Map the grey plane back to RGB."""
+        return super().upscale_padded(lr).flip(1)
 
 
 class RestoringRescaler(IrnRescaler):
@@ -71,8 +75,9 @@ class RestoringRescaler(IrnRescaler):
         self.restore = restore.to(device)
         self.parameter_count += parameter_count(restore)
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
-        return super()._up(self.restore(lr))
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Restore the decoded LR, then run the inverse."""
+        return super().upscale_padded(self.restore(lr))
 
 
 def builder(method: str) -> Callable[[States, str, Mapping[str, Value]], Rescaler]:

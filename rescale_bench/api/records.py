@@ -1,4 +1,4 @@
-"""The records that plugins yield, and the protocols of what they build.
+"""The records that plugins yield: data sets, codecs, protocols and metrics; methods and options from their own modules.
 
 Nothing here imports torch at run time: a record can be listed without it.
 """
@@ -10,229 +10,96 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from typing import Protocol as Interface
 
-from rescale_bench.api.scales import NativeScales
-from rescale_bench.errors import UsageError
+from rescale_bench.api.methods import (
+    Build,
+    BuildMargin,
+    Find,
+    Half,
+    Method,
+    MethodRule,
+    Rescaler,
+    State,
+    States,
+    Traits,
+    WeightsFile,
+    count_parameters,
+    no_parts,
+    qualified,
+    states_of,
+)
+from rescale_bench.api.options import Option, Value
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-Value = str | int | float | bool
-"""What an option can hold."""
-
-TRUE, FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a method, codec or metric.
-
-    name: as written on the command line. default: also fixes the type.
-    summary: one line for `info`. choices: the allowed values, or empty for any of the type.
-    low, high: inclusive limits of a number.
-    """
-
-    name: str
-    default: Value
-    summary: str
-    choices: tuple[Value, ...] = ()
-    low: float | None = None
-    high: float | None = None
-
-    def parse(self, text: str, where: str) -> Value:
-        """Type a text. Raises UsageError that begins with where."""
-        kind = type(self.default)
-        try:
-            value: Value = _boolean(text) if kind is bool else kind(text)
-        except ValueError:
-            raise UsageError(f"{where}: {self.name}={text} is not of type {kind.__name__}") from None
-        if self.choices and value not in self.choices:
-            raise UsageError(f"{where}: {self.name}={text}; choose from {', '.join(map(str, self.choices))}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            below = self.low is not None and not value >= self.low
-            if below or (self.high is not None and not value <= self.high):
-                raise UsageError(f"{where}: {self.name}={text} is outside {self.low} to {self.high}")
-        return value
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in TRUE | FALSE:
-        return text.lower() in TRUE
-    raise ValueError(text)
-
-
-# --- methods -----------------------------------------------------------------
-
-
-class Rescaler(Interface):
-    """A downscaler and an upscaler, built for one device.
-
-    Tensors are (1, C, H, W) float32 in [0, 1], C = 3 (1 for the LR of a method with lr_channels = 1);
-    float64 results are taken too, for methods whose exact halves must round as MATLAB's do.
-    Where Method.batches is set the first side may be N, for N images.
-    `compile_networks() -> None` is optional: it puts torch.compile around what gains from it (see compiling.py).
-    """
-
-    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
-        """Return the LR of size ceil(H/scale) × ceil(W/scale); the harness clamps and rounds it to 8 bit."""
-
-    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
-        """Return the image of exactly the given (height, width) from 8-bit LR pixels in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class State:
-    """The tensors of one weights file and its metadata (both by name)."""
-
-    tensors: Mapping[str, torch.Tensor]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """One weights file that a method knows of.
-
-    tag: `published`, `small`, … part: which network of the method it holds ("x4", "kgn-x2", "any").
-    file: the published file's name, or the shipped one's. sha256: of the file where known, else "".
-    source: where to get it, in words and with a URL. training: how it was trained.
-    """
-
-    tag: str
-    part: str
-    file: str
-    source: str
-    sha256: str = ""
-    training: str = ""
-
-
-def no_parts(scale: Decimal) -> tuple[str, ...]:
-    """Say that a method has no weights."""
-    del scale
-    return ()
-
-
-Half = Literal["down", "up"]
-States = Mapping[str, State]
-Build = Callable[[States, str, Mapping[str, Value]], Rescaler]
-BuildMargin = Callable[[States, Mapping[str, Value]], int | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """A rescaling method: what it is called, what it serves, how to build it.
-
-    name: what people cite (`irn`, `car-edsr`). summary: one line. citation: paper, venue, year, URL.
-    scales: served natively. version: of the plugin's code; raise it when a number moves.
-    build: (states by part, device, options) → Rescaler; the only place that imports torch.
-    halves: "up" alone for a super-resolution network that must be paired (`bicubic+edsr`).
-    options: declared options. parts: the weights parts that a scale needs.
-    weights: known files, in the order in which their tags are looked up.
-    shipped: folder with `<tag>/<part>.safetensors` inside the plugin, or None.
-    initial: (part, seed) → a freshly initialised state in the published layout; also serves the tag `random`.
-    ignored: patterns (fnmatch) of published keys that are not part of the network.
-    parameters: published-layout parameter counts by part. lr_channels: 1 where the LR is a grey image.
-    codec: the codec in the loop when the user names none ("" means png).
-    margin: LR pixels around a tile beyond which neither half sees anything, None where tiles cannot equal the whole.
-    build_margin: (states, options) → the same for one build, in place of margin and draws where weights or options
-    decide them; None where that build draws.
-    siblings: which other method stands in at a scale that this one lacks ({"3": "irn-ld"}), for the wrappers.
-    derived: True when made from other methods by a name rule; its parts are then written "method/part".
-    indirect: True for a wrapper that serves scales with models of others; tables mark its rows as not native.
-    draws: True when the upscaler draws random numbers (from torch's generator, which the harness seeds).
-    batches: True when both halves take N images of one size, give each what it would get alone, within 1e-6, and gain.
-    compiles: True when `run --compile` may put torch.compile around it (see Rescaler).
-    ceiling: True for an upper bound that is no rescaler: it passes a larger float image, so LR scores are undefined.
-    training: dotted path of the module with `recipes()` (rescale_bench.training.recipe), imported by `train` alone.
-    """
-
-    name: str
-    summary: str
-    citation: str
-    scales: NativeScales
-    build: Build
-    version: str = "1"
-    halves: frozenset[Half] = frozenset({"down", "up"})
-    options: tuple[Option, ...] = ()
-    parts: Callable[[Decimal], tuple[str, ...]] = no_parts
-    weights: tuple[WeightsFile, ...] = ()
-    shipped: Path | None = None
-    initial: Callable[[str, int], State] | None = None
-    ignored: tuple[str, ...] = ()
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    lr_channels: int = 3
-    codec: str = ""
-    margin: int | None = None
-    build_margin: BuildMargin | None = None
-    siblings: Mapping[str, str] = field(default_factory=dict)
-    derived: bool = False
-    indirect: bool = False
-    draws: bool = False
-    batches: bool = False
-    compiles: bool = False
-    ceiling: bool = False
-    training: str = ""
-
-
-Find = Callable[[str], Method]
-
-
-def qualified(method: Method, part: str) -> str:
-    """Write a weights part with its owner, "edsr/x2"; parts of derived methods have theirs already."""
-    return part if "/" in part else f"{method.name}/{part}"
-
-
-def states_of(method: Method, states: States) -> States:
-    """Pick the states of one method out of those of a derived one, under the names it knows them by."""
-    if method.derived:
-        return states
-    prefix = f"{method.name}/"
-    return {part.removeprefix(prefix): state for part, state in states.items() if part.startswith(prefix)}
-
-
-@dataclass(frozen=True)
-class MethodRule:
-    """A rule that makes methods out of others by their name (`irn-type3`, `bicubic+edsr`).
-
-    form: the pattern for `list` ("NAME-type3", "DOWN+UP"). summary: one line.
-    derive: (name, find) → the method, or None where the rule does not apply to the name;
-    find raises UnknownNameError. priority: rules with a higher one are asked first.
-    """
-
-    form: str
-    summary: str
-    derive: Callable[[str, Find], Method | None]
-    priority: int = 0
-
+__all__ = [
+    "Build",
+    "BuildMargin",
+    "Codec",
+    "Costs",
+    "Dataset",
+    "Find",
+    "Half",
+    "ImageFile",
+    "Judges",
+    "Method",
+    "MethodRule",
+    "Metric",
+    "Option",
+    "Protocol",
+    "Rescaler",
+    "Sample",
+    "State",
+    "States",
+    "Traits",
+    "Value",
+    "WeightsFile",
+    "count_parameters",
+    "no_parts",
+    "qualified",
+    "states_of",
+]
 
 # --- datasets ----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image of a data set: a short name unique within it, and the file."""
+    """One image of a data set."""
 
     name: str
+    """Short, and unique within the data set."""
+
     path: Path
+    """The file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A named list of images.
-
-    name, summary, citation, licence: for people. count: how many images, None where open.
-    images: () → the files, in the order of their names; raises UnavailableError saying how to get them.
-    prepare: (report line by line) → fetch into the cache; None where there is nothing to fetch.
-    """
+    """A named list of images."""
 
     name: str
+    """What `--datasets` takes: `set5`, `div2k-valid`."""
+
     summary: str
+    """One line for lists."""
+
     citation: str
+    """Paper, venue, year, URL."""
+
     licence: str
+    """Under which the images may be used."""
+
     images: Callable[[], Sequence[ImageFile]]
+    """() → the files, in the order of their names; raises UnavailableError saying how to get them."""
+
     count: int | None = None
+    """How many images it holds; None where that is open."""
+
     prepare: Callable[[Callable[[str], None]], None] | None = None
+    """(report line by line) → fetch into the cache; None where there is nothing to fetch."""
 
 
 # --- codecs ------------------------------------------------------------------
@@ -240,22 +107,34 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Codec:
-    """A file format at given settings.
-
-    encode: (uint8 H×W×C, C = 1 or 3, options) → file bytes. decode: bytes → uint8 H×W×C.
-    lossless: decoding must give the input back; options: the first takes a bare value (jpeg:90).
-    extension: of the file, with its dot. requires: () → problems, empty when usable.
-    """
+    """A file format at given settings."""
 
     name: str
+    """What `--codecs` takes: `png`, `jpeg`."""
+
     summary: str
+    """One line for lists."""
+
     lossless: bool
+    """Decoding gives back what was encoded; the harness checks it."""
+
     extension: str
+    """Of the file, with its dot."""
+
     encode: Callable[[np.ndarray, Mapping[str, Value]], bytes]
+    """(uint8 H×W×C with C = 1 or 3, options) → the file's bytes."""
+
     decode: Callable[[bytes], np.ndarray]
+    """The file's bytes → uint8 H×W×C."""
+
     options: tuple[Option, ...] = ()
+    """Its options; the first takes a bare value, as in `jpeg:90`."""
+
     requires: Callable[[], list[str]] = list
+    """() → problems, each with what helps; empty when usable."""
+
     version: str = "1"
+    """Raised when the bytes or the pixels change."""
 
 
 # --- protocols ---------------------------------------------------------------
@@ -263,35 +142,56 @@ class Codec:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a round trip is measured; the name stands in every row.
-
-    version: raised when a number moves. plane: "rgb", or "y" when methods work on the Y plane alone.
-    mod_crop: HR cropped to multiples of the scale where it is an integer ("scale"), of a number ("8"), or "none".
-    reference: resampler of the reference LR. lr_rounding: "round" (through a real file) or "none" (float, no file).
-    sr_rounding: "round", "truncate" or "none" (clamped float).
-    luma: "bt601" (65.481, 128.553, 24.966)·RGB/255 + 16, "bt601-rounded" the same rounded to 8 bit,
-    "car" (65.738, 129.057, 25.064)·RGB/255 + 16, "full" (0.299, 0.587, 0.114)·RGB.
-    border: cut before scoring HR: "scale" is ceil(s), or a number. ssim_edges: "valid" or "symmetric".
-    lr_border: the same for LR scores. lr_scores: "8bit" or "float" (both LR unrounded).
-    data_range: 255.
-    """
+    """How a round trip is measured; the name stands in every row."""
 
     name: str
+    """What `--protocol` takes: `rgb8`."""
+
     summary: str
+    """One line for lists."""
+
     source: str
+    """Who measures so: papers and code."""
+
     version: int = 1
+    """Raised when a number moves."""
+
     plane: Literal["rgb", "y"] = "rgb"
+    """"y" when methods work on the Y plane alone."""
+
     grey: str = "three equal channels"
+    """How grey images are read."""
+
     mod_crop: str = "scale"
+    """HR cropped to multiples of the scale where it is an integer ("scale"), of a number ("8"), or "none"."""
+
     reference: str = "MATLAB bicubic, antialiased (a = -0.5)"
+    """The resampler of the reference LR."""
+
     lr_rounding: Literal["round", "none"] = "round"
+    """"round": through a real 8-bit file; "none": the float LR, without a file."""
+
     sr_rounding: Literal["round", "truncate", "none"] = "round"
+    """How the restored image becomes 8 bit; "none" keeps clamped floats."""
+
     luma: Literal["bt601", "bt601-rounded", "car", "full"] = "bt601"
+    """"bt601": (65.481, 128.553, 24.966)·RGB/255 + 16; "bt601-rounded": the same rounded to 8 bit;
+    "car": (65.738, 129.057, 25.064)·RGB/255 + 16; "full": (0.299, 0.587, 0.114)·RGB."""
+
     border: str = "scale"
+    """Pixels cut on each side before HR is scored: "scale" is ceil(s), or a number."""
+
     ssim_edges: Literal["valid", "symmetric"] = "valid"
+    """SSIM's windows inside the image only, or padded symmetrically."""
+
     lr_border: str = "0"
+    """As border, for LR scores."""
+
     lr_scores: Literal["8bit", "float"] = "8bit"
+    """"float": both LR images unrounded."""
+
     data_range: int = 255
+    """The peak value in PSNR and SSIM."""
 
 
 # --- metrics -----------------------------------------------------------------

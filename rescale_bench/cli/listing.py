@@ -120,7 +120,7 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
     yield "halves", sorted(method.halves)
     yield "options", [_option(option) for option in method.options]
     yield "codec", method.codec or "png"
-    if method.draws:
+    if method.traits.draws:
         yield "random", "the upscaler draws from the cell's seed"
     if method.parameters:
         yield "parameters", [f"{part}: {count:,}" for part, count in method.parameters.items()]

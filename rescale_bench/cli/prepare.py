@@ -102,7 +102,7 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     plugins = registry(known)
     method = plugins.method(known.method)
     parts = list(method.parameters)
-    if method.derived or method.initial is None or not parts:
+    if method.traits.derived or method.initial is None or not parts:
         raise UsageError(f"weights import: {method.name} has no weights of its own")
     if known.part not in parts:
         raise UnknownNameError(f"part of {method.name}", known.part, parts)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.api.records import Rescaler
+from rescale_bench.api.records import Rescaler, count_parameters
 from rescale_bench.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Compiled:
 
     def __init__(self, inner: Rescaler) -> None:
         """Take the one to be compiled."""
-        self.parameter_count = getattr(inner, "parameter_count", None)
+        self.parameter_count = count_parameters(inner)
         self.downscale, self.upscale = compiled(inner.downscale), compiled(inner.upscale)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,32 +22,38 @@ class FixedScaleRescaler(ABC):
 
     The HR is reflect-padded to a multiple, the LR cut to ceil(H/s) × ceil(W/s), the restored image cut back.
     Subclasses give the two halves, for padded images alone, and may set lr_multiple.
-
-    scale: the network's. multiple: of which number the HR sides must be (a multiple of scale).
-    lr_multiple: of which number the LR sides must be for `_up`. parameter_count: for `info` and tables.
     """
 
     lr_multiple: int = 1
+    """Of which number the LR sides must be for `upscale_padded`."""
 
     def __init__(self, scale: int, multiple: int | None = None, parameter_count: int = 0) -> None:
-        """Set the scale and the multiple (the scale itself unless given)."""
+        """Set the network's scale and of which number the HR sides must be: a multiple of the scale, or the scale."""
         self.scale = scale
         self.multiple = scale if multiple is None else multiple
         self.parameter_count = parameter_count
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Take the halves under their names of version 0.1 too, with a DeprecationWarning; these go in version 0.3."""
+        super().__init_subclass__(**more)
+        for old, new in (("_down", "downscale_padded"), ("_up", "upscale_padded")):
+            if old in vars(cls) and new not in vars(cls):
+                warnings.warn(f"{cls.__name__}.{old} is now called {new}", DeprecationWarning, stacklevel=3)
+                setattr(cls, new, vars(cls)[old])
+
     @abstractmethod
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
         """Map (1, 3, H, W) with H and W multiples of `multiple` to (1, C, H/scale, W/scale)."""
 
     @abstractmethod
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
         """Map (1, C, h, w) with h and w multiples of `lr_multiple` to (1, 3, scale·h, scale·w)."""
 
     @torch.inference_mode()
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Return the LR of size ceil(H/scale) × ceil(W/scale). Raises NotNativeError for other scales."""
         self._check_scale(scale)
-        lr = self._down(pad_to_multiple(hr, self.multiple))
+        lr = self.downscale_padded(pad_to_multiple(hr, self.multiple))
         return crop(lr, lr_size((hr.shape[-2], hr.shape[-1]), self.scale)).contiguous()
 
     @torch.inference_mode()
@@ -61,14 +69,15 @@ class FixedScaleRescaler(ABC):
             raise MethodError(
                 f"×{self.scale}: an LR of {found} cannot give {size[0]}×{size[1]}; it must be {wanted[0]}×{wanted[1]}"
             )
-        return crop(self._up(pad_to_multiple(lr, self.lr_multiple)), size).contiguous()
+        return crop(self.upscale_padded(pad_to_multiple(lr, self.lr_multiple)), size).contiguous()
 
     def compile_networks(self) -> None:
         """Put torch.compile around the two halves, without the padding and the checks."""
         for module in vars(self).values():
             if isinstance(module, nn.Module):
                 prepare(module)
-        self._down, self._up = compiled(self._down), compiled(self._up)  # type: ignore[method-assign]
+        self.downscale_padded = compiled(self.downscale_padded)  # type: ignore[method-assign]
+        self.upscale_padded = compiled(self.upscale_padded)  # type: ignore[method-assign]
 
     def _check_scale(self, scale: float) -> None:
         if exact(scale) != self.scale:

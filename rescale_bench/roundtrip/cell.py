@@ -7,7 +7,6 @@ and nothing else can reach it.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.api.records import Codec, Costs, Method, Protocol, Rescaler, Sample, Value
+from rescale_bench.api.records import Codec, Costs, Method, Protocol, Rescaler, Sample, Value, count_parameters
 from rescale_bench.codecs import encode_decode
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.machine import profiling
@@ -131,7 +130,7 @@ def round_trips(
     size = (hrs[0].shape[-2], hrs[0].shape[-1])
     images = _stacked([_to_input(hr, halves.device) for hr in hrs])
     down = _half(halves, "downscale", lambda: halves.down.downscale(images.clone(), float(scale)), seed, idle)
-    expected = None if method.ceiling else (method.lr_channels, *reference_size(size, scale))
+    expected = None if method.traits.ceiling else (method.lr_channels, *reference_size(size, scale))
     lrs = _checked(down.result, method, "downscale", expected, count)
     files = [_through_file(lr, protocol, method, loop) for lr in lrs]
     received = _stacked([each for _, _, each in files])
@@ -140,7 +139,9 @@ def round_trips(
     srs = _checked(up.result, method, "upscale", (3, *size), count)
     # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
     counts = _macs(halves, images[:1], received[:1], scale, size) if macs else (None, None)
-    costs = Costs(down.seconds / count, up.seconds / count, down.peak_mb, up.peak_mb, _parameters(halves.down), *counts)
+    costs = Costs(
+        down.seconds / count, up.seconds / count, down.peak_mb, up.peak_mb, count_parameters(halves.down), *counts
+    )
     return [_sample(*each, scale, protocol, costs) for each in zip(hrs, lrs, files, srs, references, strict=True)]
 
 
@@ -263,7 +264,7 @@ def _through_file(lr: torch.Tensor, protocol: Protocol, method: Method, loop: Lo
 
     from rescale_bench.images import levels
 
-    if protocol.lr_rounding == "none" or method.ceiling:
+    if protocol.lr_rounding == "none" or method.traits.ceiling:
         return None, None, lr[None].to(torch.float32)
     sent = levels.to_levels(lr, "round")
     pixels = sent.permute(1, 2, 0).contiguous().numpy()
@@ -294,8 +295,3 @@ def _macs(
     down = profiling.count_macs(lambda: halves.down.downscale(image, float(scale)))
     up = profiling.count_macs(lambda: halves.up.upscale(received.to(halves.device), float(scale), size))
     return down, up
-
-
-def _parameters(rescaler: Rescaler) -> int | None:
-    count = getattr(rescaler, "parameter_count", None)
-    return int(count) if isinstance(count, (int, float)) and math.isfinite(count) else None

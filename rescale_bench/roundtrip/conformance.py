@@ -53,7 +53,9 @@ class Subject:
     def build(self, scale: Decimal) -> Any:
         """Build one half's instance for a scale."""
         files = choose_weights(self.chosen, scale, self.registry).files
-        return self.method.build(load_states(files, self.registry, self.method.derived), "cpu", self.chosen.options)
+        return self.method.build(
+            load_states(files, self.registry, self.method.traits.derived), "cpu", self.chosen.options
+        )
 
     @property
     def protocol(self) -> Protocol:
@@ -155,7 +157,7 @@ def _caught(check: str, call: Callable[[], str | None]) -> Finding:
 
 def _sizes(subject: Subject, size: tuple[int, int], scale: Decimal, trips: Trips) -> str:
     trips[size, scale] = subject.trip(make_image(size), scale)
-    low = "its own" if subject.method.ceiling else "×".join(map(str, lr_size(size, scale)))
+    low = "its own" if subject.method.traits.ceiling else "×".join(map(str, lr_size(size, scale)))
     return f"LR {low}, 8 bit, finite, HR {size[0]}×{size[1]} back"
 
 
@@ -247,7 +249,7 @@ def _batch(subject: Subject, scale: Decimal) -> str | None:
     import torch
 
     method, size = subject.method, (48, 56)
-    if not method.batches:
+    if not method.traits.batches:
         return None
     pictures = torch.stack([make_image(size), make_image(size).flip(1)])
     images = pictures.to(torch.float32) / 255
@@ -261,7 +263,7 @@ def _batch(subject: Subject, scale: Decimal) -> str | None:
     lrs = levels.to_levels(lrs.clamp(0, 1), "round").to(torch.float32) / 255
     found = [worst(lambda x: rescaler.downscale(x, float(scale)), images)]
     files = choose_weights(subject.chosen, scale, subject.registry).files
-    if not draws(method, partial(load_states, files, subject.registry, method.derived), subject.chosen.options):
+    if not draws(method, partial(load_states, files, subject.registry, method.traits.derived), subject.chosen.options):
         found.append(worst(lambda x: rescaler.upscale(x, float(scale), size), lrs))
     if max(found) > BATCH_TOLERANCE:
         raise MethodError(f"{subject.spec}: an image in a batch differs from the same image alone by {max(found):.2g}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.api.records import Method, Rescaler, States, Value
+from rescale_bench.api.records import Method, Rescaler, States, Value, count_parameters
 from rescale_bench.api.scales import exact, lr_side, lr_size
 from rescale_bench.errors import MethodError
 
@@ -40,12 +40,12 @@ def margin_of(method: Method, states: Callable[[], States], options: Mapping[str
     """
     if method.build_margin is not None:
         return method.build_margin(states(), options)
-    return None if method.draws else method.margin
+    return None if method.traits.draws else method.margin
 
 
 def draws(method: Method, states: Callable[[], States], options: Mapping[str, Value]) -> bool:
     """Tell whether one build draws random numbers; where its margin is unknown, what the record says."""
-    return method.draws and (method.build_margin is None or method.build_margin(states(), options) is None)
+    return method.traits.draws and (method.build_margin is None or method.build_margin(states(), options) is None)
 
 
 def why_whole(method: Method, margin: int | None) -> str:
@@ -86,7 +86,7 @@ class Tiled:
     def __init__(self, inner: Rescaler, margin: int, core: int) -> None:
         """Take the method's margin and the side of a tile without it, both in LR pixels."""
         self.inner, self.margin, self.core = inner, margin, core
-        self.parameter_count = getattr(inner, "parameter_count", None)
+        self.parameter_count = count_parameters(inner)
 
     def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
         """Return the LR (1, C, ceil(H/scale), ceil(W/scale)), put together from tiles. Raises MethodError."""

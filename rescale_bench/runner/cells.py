@@ -166,7 +166,7 @@ def _check_tile(
     if request.tile == "off":
         return []
     record: Method = method.record
-    states = (partial(load_states, chosen.files, registry, record.derived) for chosen in weights)
+    states = (partial(load_states, chosen.files, registry, record.traits.derived) for chosen in weights)
     margins = [margin_of(record, load, method.options) for load in states]
     reasons = list(dict.fromkeys(filter(None, (why_whole(record, margin) for margin in margins))))
     for reason in reasons if request.fixed_tile else ():
@@ -177,19 +177,19 @@ def _check_tile(
 def _arithmetic(method: Chosen, request: Request, weights: Iterable[ChosenWeights], registry: Registry) -> Arithmetic:
     """Say how this method's networks will run: together and compiled only where it takes that."""
     record: Method = method.record
-    batch = request.batch if record.batches else 1
+    batch = request.batch if record.traits.batches else 1
     if batch > 1:
-        states = (partial(load_states, chosen.files, registry, record.derived) for chosen in weights)
+        states = (partial(load_states, chosen.files, registry, record.traits.derived) for chosen in weights)
         # Each cell's draws begin at a seed of its own.
         batch = 1 if any(draws(record, load, method.options) for load in states) else batch
-    return Arithmetic(request.dtype, batch, request.compile and record.compiles)
+    return Arithmetic(request.dtype, batch, request.compile and record.traits.compiles)
 
 
 def _refused(method: Chosen, request: Request, arithmetic: Arithmetic) -> Iterable[str]:
     if request.compile and not arithmetic.compiled:
         yield f"--compile: {method.label} has nothing to compile; it is measured as without"
     if request.batch > 1 and arithmetic.batch == 1:
-        reason = "draws random numbers" if method.record.batches else "takes one image at a time"
+        reason = "draws random numbers" if method.record.traits.batches else "takes one image at a time"
         yield f"--batch: {method.label} {reason}; it is measured as without"
 
 
@@ -199,7 +199,7 @@ def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Deci
         return []
     which = missing[0] if len(missing) == 1 else f"{len(missing)} scales ({missing[0]} … {missing[-1]})"
     text = f"{method.label} serves {method.record.scales}: {which} left out"
-    return [text if method.record.derived else f"{text}; {method.record.name}-type3 may serve them"]
+    return [text if method.record.traits.derived else f"{text}; {method.record.name}-type3 may serve them"]
 
 
 def _cells(
@@ -248,7 +248,7 @@ def _cell(
     }
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
     key = cell_key({**fields, "versions": versions})
-    more = {"crop": images.crop, "native": not method.record.indirect, "ceiling": method.record.ceiling}
+    more = {"crop": images.crop, "native": not method.record.traits.indirect, "ceiling": method.record.traits.ceiling}
     return Cell(cell=key, files=weights.files, path=str(file.path), **more, **fields)
 
 

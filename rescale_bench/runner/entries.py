@@ -53,7 +53,7 @@ def sizes(sample: Sample) -> dict[str, int]:
 def measured(metric: Chosen, sample: Sample, method: Method, traces: list[str]) -> dict[str, Any]:
     """Measure one metric; what it cannot say is undefined, what breaks is a failure of this value alone."""
     try:
-        if method.ceiling and metric.record.judges in ("lr", "file"):
+        if method.traits.ceiling and metric.record.judges in ("lr", "file"):
             raise UndefinedValueError(f"{method.name} is a ceiling and has no LR")
         value = float(metric.record.measure(sample, metric.options))
         if math.isnan(value):

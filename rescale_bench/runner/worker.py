@@ -273,7 +273,7 @@ class Worker:
     def _margin(self, cell: Cell, method: Method) -> int | None:
         key = build_key(cell)
         if key not in self.margins:
-            states = partial(load_states, cell.files, self.registry, method.derived)
+            states = partial(load_states, cell.files, self.registry, method.traits.derived)
             self.margins[key] = margin_of(method, states, self._options(cell))
         return self.margins[key]
 
@@ -284,7 +284,7 @@ class Worker:
         options = self._options(cell)
 
         def half() -> Any:
-            states = load_states(cell.files, self.registry, method.derived)
+            states = load_states(cell.files, self.registry, method.traits.derived)
             built = method.build(states, self.setup.device, options)
             return compile_rescaler(built) if Arithmetic.parse(cell.dtype).compiled else built
 

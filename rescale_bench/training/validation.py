@@ -43,7 +43,7 @@ class Validator:
         if not self.crops:
             return {}
         named = {qualified(self.owner, part): state for part, state in states.items()}
-        known = named if self.method.derived else dict(states)
+        known = named if self.method.traits.derived else dict(states)
         with torch.random.fork_rng(devices=[]), torch.autocast(torch.device(self.device).type, enabled=False):
             rescaler = self.method.build(known, self.device, self.options)
             halves = Halves(self.method, rescaler, rescaler, self.device)
@@ -53,7 +53,7 @@ class Validator:
             for scale, samples in found.items()
             for name in METRICS
             # Where the bicubic LR itself is enlarged, its likeness to itself says nothing.
-            if not (self.method.derived and name == "psnr_lr")
+            if not (self.method.traits.derived and name == "psnr_lr")
         }
         return {name: value for name, value in scores.items() if not math.isnan(value)}
 
