@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from rescale_bench.errors import WeightsError
-
-if TYPE_CHECKING:
-    import torch
+from rescale_bench.networks.loading import count_layers
 
 NETS = ("down_net", "up_net")
 
@@ -45,15 +43,11 @@ class AidnLayout:
             routing_width = tensors[f"{net}.sa_adapt.0.adapt.routing.0.weight"].shape[0]
         except KeyError as error:
             raise WeightsError(f"{where}: not an AIDN: no tensor {error}") from None
-        blocks = _count(tensors, rf"{net}\.body\.(\d+)\.body\.")
-        adaptions = _count(tensors, rf"{net}\.sa_adapt\.(\d+)\.")
+        blocks = count_layers(tensors, rf"{net}\.body\.(\d{1, 3})\.body\.")
+        adaptions = count_layers(tensors, rf"{net}\.sa_adapt\.(\d{1, 3})\.")
         if len(compress) != 5 or len(pool) != 5 or blocks < adaptions or blocks % adaptions:
             raise WeightsError(
                 f"{where}: not an AIDN: {blocks} blocks, {adaptions} adaptions, weight_pool {tuple(pool)}, "
                 f"weight_compress {tuple(compress)}"
             )
         return cls(blocks, width, adaptions, mask_width, pool[0], routing_width, compress[0], compress[1])
-
-
-def _count(tensors: Mapping[str, torch.Tensor], pattern: str) -> int:
-    return 1 + max((int(found[1]) for key in tensors if (found := re.match(pattern, key))), default=-1)

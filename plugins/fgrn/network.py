@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -16,7 +15,7 @@ from rescale_bench.errors import WeightsError
 from rescale_bench.machine.profiling import counting
 from rescale_bench.networks.coupling import CouplingBlock
 from rescale_bench.networks.lines import Layer, Skip, convolution, stream
-from rescale_bench.networks.loading import load_strict
+from rescale_bench.networks.loading import count_layers, load_strict, side
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.networks.residual import ResidualBlock, channels_last, conv3
 
@@ -161,23 +160,14 @@ class FlowGuidedNetwork(nn.Module):
 
 def infer_layout(tensors: Mapping[str, torch.Tensor], published: Layout, bounded: bool) -> Layout:
     """Read the layout off keys and shapes; what they leave open is taken from the published one."""
-    squeezed = _shape(tensors, "down.head.weight", 1) or 3 * published.scale**2
     return Layout(
-        scale=max(1, math.isqrt(squeezed // 3)),
-        blocks=_count(tensors, r"down\.blocks\.(\d{1,3})\.") or published.blocks,
-        cells=_count(tensors, r"flow\.cells\.(\d{1,3})\.") or published.cells,
-        channels=_shape(tensors, "down.head.weight", 0) or published.channels,
-        growth=_shape(tensors, "flow.cells.0.F.conv1.weight", 0) or published.growth,
+        scale=max(1, math.isqrt(side(tensors, "down.head.weight", 1, 3 * published.scale**2) // 3)),
+        blocks=count_layers(tensors, r"down\.blocks\.(\d{1,3})\.") or published.blocks,
+        cells=count_layers(tensors, r"flow\.cells\.(\d{1,3})\.") or published.cells,
+        channels=side(tensors, "down.head.weight", 0, published.channels),
+        growth=side(tensors, "flow.cells.0.F.conv1.weight", 0, published.growth),
         bounded=bounded,
     )
-
-
-def _shape(tensors: Mapping[str, torch.Tensor], key: str, axis: int) -> int:
-    return tensors[key].shape[axis] if key in tensors and tensors[key].ndim == 4 else 0
-
-
-def _count(tensors: Mapping[str, torch.Tensor], pattern: str) -> int:
-    return max((int(found[1]) + 1 for key in tensors if (found := re.match(pattern, key))), default=0)
 
 
 def load_network(tensors: Mapping[str, torch.Tensor], part: str, bounded: bool, where: str) -> FlowGuidedNetwork:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from rescale_bench.networks.dense import LAYERS, DenseBlock
-from rescale_bench.networks.loading import load_strict
+from rescale_bench.networks.loading import count_layers, load_strict, side
 from rescale_bench.networks.rrdb import ResidualInResidual
 
 
@@ -48,9 +47,9 @@ def load_restore(tensors: Mapping[str, torch.Tensor], where: str) -> RestoreNetw
     """
     with torch.device("meta"):
         network = RestoreNetwork(
-            _outputs(tensors, "conv_first.weight", 64),
+            side(tensors, "conv_first.weight", 0, 64),
             _depth(tensors),
-            _outputs(tensors, "RRDB_trunk.0.RDB1.conv1.weight", 32),
+            side(tensors, "RRDB_trunk.0.RDB1.conv1.weight", 0, 32),
         )
     return load_strict(network, tensors, where)
 
@@ -61,9 +60,4 @@ def restore_margin(tensors: Mapping[str, torch.Tensor]) -> int:
 
 
 def _depth(tensors: Mapping[str, torch.Tensor]) -> int:
-    numbers = [int(found[1]) for key in tensors if (found := re.match(r"RRDB_trunk\.(\d{1,3})\.", key))]
-    return max(numbers, default=7) + 1
-
-
-def _outputs(tensors: Mapping[str, torch.Tensor], key: str, default: int) -> int:
-    return tensors[key].shape[0] if key in tensors and tensors[key].ndim == 4 else default
+    return count_layers(tensors, r"RRDB_trunk\.(\d{1,3})\.") or 8

@@ -10,19 +10,18 @@ import torch
 from torch import nn
 
 from rescale_bench.api.records import State, States
-from rescale_bench.codecs import encode_decode
-from rescale_bench.codecs.jpeg import JPEG
 from rescale_bench.errors import UsageError
-from rescale_bench.networks.dense import DenseBlock
 from rescale_bench.networks.latent import LATENT
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
+from rescale_bench.training.jpeg import compress
 from rescale_bench.training.learner import MODEL, Batch, Learner
 from rescale_bench.training.losses import charbonnier, squares
 from rescale_bench.training.perceptual import load_features
 from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
+from rescale_bench.training.starting import widen
 
 from .network import BLOCK, InvertibleNetwork, Layout, load_network
 from .rescaler import LAYOUTS, RESTORE
@@ -148,31 +147,17 @@ class RestoreLearner(Learner):
         build = partial(RestoreNetwork, int(layout["channels"]), int(layout["blocks"]), int(layout["growth"]))
         self.module = build()
         self.module.load_state_dict(fresh_tensors(build, seed))
-        self.options = {"quality": int(recipe.settings["quality"])}
+        self.quality = int(recipe.settings["quality"])
 
     def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
         """Compute the only term."""
         with torch.no_grad(), torch.autocast(batch.hr.device.type, enabled=False):
             lr = quantise(self.network.to(batch.hr.device).downscale(batch.hr))
-        return {"restoration": squares(self.module(self._compressed(lr)) - lr)}
-
-    def _compressed(self, lr: torch.Tensor) -> torch.Tensor:
-        images = lr.mul(255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-        decoded = [torch.from_numpy(encode_decode(JPEG, image, self.options)[1].copy()) for image in images]
-        return torch.stack(decoded).permute(0, 3, 1, 2).to(lr.device, torch.float32).div(255)
+        return {"restoration": squares(self.module(compress(lr, self.quality)) - lr)}
 
     def states(self) -> Mapping[str, State]:
         """Return CRM; the network beside it, so that the folder is complete."""
         return {RESTORE: State(self.module.state_dict()), "x2": self.start}
-
-
-@torch.no_grad()
-def widen(network: InvertibleNetwork, gain: float) -> None:
-    """Multiply the initial hidden weights of the dense blocks; the paper's, a tenth of Xavier's, wake up slowly."""
-    for module in network.modules():
-        if isinstance(module, DenseBlock):
-            for convolution in module.convolutions():
-                convolution.weight.mul_(gain)
 
 
 @torch.no_grad()

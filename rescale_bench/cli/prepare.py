@@ -85,12 +85,12 @@ def _metric(name: str, plugins: Any) -> None:
 def _explain(name: str, plugins: Any) -> None:
     """Say where the published files are; nothing is fetched, since their homes hand out no checksums."""
     method = plugins.method(name)
-    files = [file for file in method.weights if file.tag == "published"]
-    if not files:
+    if not method.weights:
         print(f"{name}: no weights were published")
-    for file in files:
+    for file in method.weights:
+        tag = "" if file.tag == "published" else f" --tag {file.tag}"
         print(f"{name} {file.part}: {file.file}\n    from {file.source}")
-        print(f"    then: rescale-bench weights import {method.name} {file.part} {file.file}")
+        print(f"    then: rescale-bench weights import {method.name} {file.part} {file.file}{tag}")
 
 
 def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:

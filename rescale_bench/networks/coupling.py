@@ -48,5 +48,10 @@ class CouplingBlock(nn.Module):
 
     def inverse(self, y1: torch.Tensor, y2: torch.Tensor) -> Pair:
         """Return x1 and x2."""
-        x2 = (y2 - self.G(y1)) * torch.exp(-self.log_scale(y1))
+        x2 = self.second(y1, y2)
         return y1 - self.F(x2), x2
+
+    def second(self, y1: torch.Tensor, y2: torch.Tensor) -> torch.Tensor:
+        """Return x2 alone, which does not need F."""
+        x2: torch.Tensor = (y2 - self.G(y1)) * torch.exp(-self.log_scale(y1))
+        return x2

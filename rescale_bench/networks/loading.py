@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 
@@ -70,6 +71,17 @@ def differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, tor
 def _few(keys: Iterable[str]) -> str:
     listed = list(keys)
     return ", ".join(listed[:SHOWN]) + (f", … ({len(listed) - SHOWN} more)" if len(listed) > SHOWN else "")
+
+
+def count_layers(tensors: Mapping[str, torch.Tensor], pattern: str) -> int:
+    """Count numbered layers of a state: one more than the largest number that a pattern's group catches in a key."""
+    return 1 + max((int(found[1]) for key in tensors if (found := re.match(pattern, key))), default=-1)
+
+
+def side(tensors: Mapping[str, torch.Tensor], key: str, axis: int, default: int) -> int:
+    """Return the length of one axis of a tensor; the default where the state has no such tensor or axis."""
+    tensor = tensors.get(key)
+    return tensor.shape[axis] if tensor is not None and axis < tensor.ndim else default
 
 
 def parameter_count(module: torch.nn.Module) -> int:
