@@ -188,7 +188,7 @@ def test_record():
         ("published", "x4"): "SAINx4_JPEG.pth",
         ("published-webp", "x2"): "SAINx2_WebP.pth",
     }
-    assert all("Apache-2.0" in file.source for file in METHOD.weights)
+    assert all(file.licence == "Apache-2.0" for file in METHOD.weights)
     assert METHOD.codec == "jpeg:75"
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Option, Rescaler, State, States, Value, WeightsFile
+from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
 from rescale_bench.api.scales import NativeScales
 
 PROJECT = "https://github.com/yang-jin-hai/SAIN"
@@ -43,8 +43,9 @@ def _parts(scale: Decimal) -> tuple[str, ...]:
 
 def _file(tag: str, part: str, codec: str) -> WeightsFile:
     file = f"SAIN{part}_{codec}.pth"
-    source = f"{PROJECT}, experiments/pretrained_models/{file} (Apache-2.0)"
-    return WeightsFile(tag, part, file, source, training=f"DIV2K, {codec} at quality 75, 500k steps, as the paper")
+    source = f"{PROJECT}, experiments/pretrained_models/{file}"
+    training = f"DIV2K, {codec} at quality 75, 500k steps, as the paper"
+    return WeightsFile(tag, part, file, source, training=training, licence="Apache-2.0")
 
 
 @hookimpl
@@ -67,9 +68,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         initial=_initial,
         parameters={"x2": 2_015_485, "x4": 6_494_003},
         codec="jpeg:75",
-        draws=True,
-        batches=True,
-        compiles=True,
+        traits=Traits(draws=True, batches=True, compiles=True),
         build_margin=_margin,
         training=f"{__name__}.training",
     )  # fmt: skip

@@ -26,10 +26,10 @@ class SainRescaler(FixedScaleRescaler):
         super().__init__(network.layout.scale, parameter_count=parameter_count(network))
         self.network, self.latent = network.to(device), latent
 
-    def _down(self, hr: torch.Tensor) -> torch.Tensor:
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
         return self.network.downscale(hr)
 
-    def _up(self, lr: torch.Tensor) -> torch.Tensor:
+    def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
         return self.network.inverse(lr, self._z(lr))[0]
 
     def _z(self, lr: torch.Tensor) -> torch.Tensor:

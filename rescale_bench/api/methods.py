@@ -80,6 +80,9 @@ class WeightsFile:
     training: str = ""
     """How it was trained, in words."""
 
+    licence: str = ""
+    """Under which it was published ("Apache-2.0"); "" where its authors state none."""
+
 
 def no_parts(scale: Decimal) -> tuple[str, ...]:
     """Say that a method has no weights."""

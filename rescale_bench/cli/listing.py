@@ -130,7 +130,11 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
             line for entry in weights.available(method.name, method.shipped) if tag in ("", entry.tag)
             for line in _weights(entry, detailed=bool(tag))
         ] or ["none"]  # fmt: skip
-        yield "weights known", [f"{file.tag} {file.part}: {file.file} ({file.source})" for file in method.weights]
+        yield "weights known", [_known_file(file) for file in method.weights]
+
+
+def _known_file(file: Any) -> str:
+    return f"{file.tag} {file.part}: {file.file} ({file.source}{file.licence and f'; licence {file.licence}'})"
 
 
 def _weights(entry: Any, detailed: bool) -> Iterator[str]:
