@@ -27,9 +27,11 @@ class SainRescaler(FixedScaleRescaler):
         self.network, self.latent = network.to(device), latent
 
     def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Return the LR before compression."""
         return self.network.downscale(hr)
 
     def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
+        """Invert all blocks on a decoded LR and the latent."""
         return self.network.inverse(lr, self._z(lr))[0]
 
     def _z(self, lr: torch.Tensor) -> torch.Tensor:
