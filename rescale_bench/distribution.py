@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rescale_bench.api.records import Metric
+from rescale_bench.api.records import SetMetric
 from rescale_bench.errors import UnavailableError, UndefinedValueError, UsageError
 from rescale_bench.images.files import read_image
-from rescale_bench.metrics.distribution import distances
 from rescale_bench.runs.set_values import SetValue, home_of, read_set_values, write_set_values
 from rescale_bench.tables.distribution import Members, members
 from rescale_bench.tables.rows import prepare
@@ -66,7 +65,7 @@ class _Reader:
 def measure_distribution(
     path: Path,
     frame: pd.DataFrame,
-    metrics: Sequence[Metric],
+    metrics: Sequence[SetMetric],
     single_plane: Callable[[str], bool] = lambda protocol: False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Measured:
@@ -80,12 +79,10 @@ def measure_distribution(
     home = home_of(path)
     if home is None or not (home / "outputs").is_dir():
         raise UsageError(f"{path} holds no pictures: measure them with `rescale-bench run --keep`")
-    problems = [problem for metric in metrics for problem in metric.requires()]
+    problems = [problem for metric in metrics for problem in metric.problems()]
     if problems:
         raise UnavailableError(problems[0])
-    from rescale_bench.metrics.inception import DIMENSIONS, RESIZE, inception_features
-
-    reader = _Reader(home / "outputs", inception_features)
+    reader = _Reader(home / "outputs", metrics[0].features.extract)
     sets = members(prepare(frame))
     valid = {one.digest for one in sets}
     known = {value.key: value for value in read_set_values(path) if value.cells in valid}
@@ -99,7 +96,7 @@ def measure_distribution(
         if not missing:
             continue
         report(f"{_place(one)}: {len(one.images)} images")
-        for value in _values(one, missing, reader, single_plane, f"{DIMENSIONS} Inception-v3 features ({RESIZE})"):
+        for value in _values(one, missing, reader, single_plane, metrics[0].features.about):
             known[value.key] = value
             fresh += 1
         write_set_values(home, list(known.values()))
@@ -108,7 +105,7 @@ def measure_distribution(
     return Measured(tuple(known.values()), fresh, reused, tuple(skipped))
 
 
-def _old(known: Mapping[tuple[str, str], SetValue], one: Members, metric: Metric) -> bool:
+def _old(known: Mapping[tuple[str, str], SetValue], one: Members, metric: SetMetric) -> bool:
     return known[one.digest, metric.name].metric_version != metric.version
 
 
@@ -117,7 +114,7 @@ def _place(one: Members) -> str:
 
 
 def _values(
-    one: Members, metrics: Sequence[Metric], reader: _Reader, single_plane: Callable[[str], bool], features: str
+    one: Members, metrics: Sequence[SetMetric], reader: _Reader, single_plane: Callable[[str], bool], features: str
 ) -> list[SetValue]:
     group = one.group
     obstacle, sets = "", None
@@ -132,7 +129,7 @@ def _values(
         value, error = None, obstacle
         if sets is not None:
             try:
-                value = distances()[metric.name](*sets)
+                value = metric.distance(*sets)
             except UndefinedValueError as reason:
                 error = str(reason)
         found.append(

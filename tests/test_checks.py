@@ -154,15 +154,26 @@ def test_tolerance_for_a_metric_that_nobody_measured_is_a_misspelling():
         check(frame(row()), frame(row()), {"psnr-y": 0.01})
 
 
-def test_default_tolerances_by_family():
-    assert tolerance_of("psnr_lr", {}) == Tolerance(0.01)
-    assert tolerance_of("ssim_rgb", {}) == Tolerance(1e-4)
-    assert tolerance_of("piqe_lr:channels=bgr", {}) == Tolerance(0.1)
-    assert tolerance_of("bpp_png", {}).allowed(12.0) == pytest.approx(0.012)
-    assert tolerance_of("bpp_png", {}).allowed(math.inf) == 0.0
+def test_a_tolerance_given_wins_over_the_runs():
+    assert tolerance_of("psnr_lr", {}, "0.01") == Tolerance(0.01)
+    assert tolerance_of("bpp_png", {}, "0.1%").allowed(12.0) == pytest.approx(0.012)
+    assert tolerance_of("bpp_png", {}, "0.1%").allowed(math.inf) == 0.0
     given = {"piqe_lr": 0.5, "piqe_lr:channels=bgr": Tolerance(0.01, relative=True)}
-    assert tolerance_of("piqe_lr:channels=bgr", given).allowed(50.0) == 0.5
-    assert tolerance_of("piqe_lr", given).allowed(50.0) == 0.5
+    assert tolerance_of("piqe_lr:channels=bgr", given, "0.1").allowed(50.0) == 0.5
+    assert tolerance_of("piqe_lr", given, "0.1").allowed(50.0) == 0.5
+    with pytest.raises(UsageError, match="run's tolerance of mine"):
+        tolerance_of("mine", {}, "much")
+
+
+def test_default_tolerances_are_those_of_the_rows_or_of_our_records():
+    def allowed(**changes):
+        (each,) = check(frame(row(**changes)), frame(row(**changes))).comparisons
+        return each.allowed
+
+    assert [allowed(metric=name) for name in ("psnr_lr", "ssim_rgb", "piqe_lr:channels=bgr")] == [0.01, 1e-4, 0.1]
+    assert allowed(metric="lpips_alex", tolerance="0.5") == 0.5
+    assert allowed(metric="sharpness", value=20.0) == pytest.approx(0.02)
+    assert allowed(metric="sharpness", value=20.0, tolerance="0.3") == 0.3
 
 
 def test_parse_tolerances():

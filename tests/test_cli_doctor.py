@@ -13,7 +13,7 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.doctor import OK, PROBLEM, WARNING, content, devices, folders, installation
 from rescale_bench.doctor.plugins import load_what_loads
-from rescale_bench.metrics import files
+from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_metric_files_that_are_missing_or_changed(registry, torch_home):
     found = {check.name: check for check in content.metrics(registry)}
     assert found["metric niqe_lr"].status == WARNING
     assert found["metric niqe_lr"].remedy == "rescale-bench prepare --metrics niqe_lr"
-    file = files.NIQE_PRISTINE.location
+    file = NIQE_PRISTINE.location
     file.parent.mkdir(parents=True)
     file.write_bytes(b"changed")
     found = {check.name: check for check in content.metrics(registry)}

@@ -15,9 +15,9 @@ from rescale_bench.cli import main
 from rescale_bench.errors import StoreError, UsageError, WeightsError
 from rescale_bench.images.files import read_image, write_png
 from rescale_bench.metrics import inception as ours
-from rescale_bench.metrics.files import INCEPTION
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
-from rescale_bench.metrics.torchvision_shim import import_torchvision
+from rescale_bench.metrics.inception import INCEPTION
+from rescale_bench.metrics.iqa import import_torchvision
 from rescale_bench.runs.set_values import FILE, read_set_values
 
 IMAGES = ("one", "two", "three")

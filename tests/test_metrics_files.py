@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rescale_bench.api.metrics import AnyMetric, MetricFile, torch_home
 from rescale_bench.errors import UnavailableError
-from rescale_bench.metrics import files
-from rescale_bench.metrics.files import (
-    ALEXNET,
-    NIQE_PRISTINE,
-    MetricFile,
-    missing_files,
-    prepare_metric_files,
-    torch_home,
-)
+from rescale_bench.metrics.files import prepare_files
+from rescale_bench.metrics.lpips_alex import ALEXNET
+from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 CONTENT = b"weights, say" * 100
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -42,54 +37,53 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def known(monkeypatch, tmp_path):
-    """Let the metric `toy` need one file of the given checksum."""
+def toy(monkeypatch, tmp_path):
+    """Make a metric that needs one file of the given checksum."""
     monkeypatch.setenv("RESCALE_BENCH_HTTP_LOOPBACK", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
     def declare(url, sha256):
         file = MetricFile("hub/checkpoints/file.pth", url, sha256)
-        monkeypatch.setattr(files, "FILES", {"toy": (file,)})
-        return file
+        return AnyMetric(name="toy", summary="", direction="up", version="1", files=(file,))
 
     return declare
 
 
 @pytest.mark.parametrize("sha256", [DIGEST, DIGEST[:8]])
-def test_fetches_checks_and_does_not_fetch_again(server, known, sha256):
-    file = known(server, sha256)
-    assert "rescale-bench prepare --metrics toy" in missing_files("toy")[0]
+def test_fetches_checks_and_does_not_fetch_again(server, toy, sha256):
+    metric = toy(server, sha256)
+    (file,) = metric.files
+    assert "rescale-bench prepare --metrics toy" in metric.problems()[0]
     lines = []
-    assert prepare_metric_files(["toy", "psnr_y"], lines.append) == [file.location]
+    assert prepare_files(metric.files, lines.append) == [file.location]
     assert file.location.read_bytes() == CONTENT
-    assert missing_files("toy") == []
+    assert metric.problems() == []
     assert any("is in place" in line for line in lines)
-    known("http://127.0.0.1:1/nothing", sha256)
-    assert prepare_metric_files(["toy"], lines.append) == [file.location]
+    assert prepare_files(toy("http://127.0.0.1:1/nothing", sha256).files, lines.append) == [file.location]
 
 
 @pytest.mark.parametrize("sha256", ["0" * 64, "00000000"])
-def test_a_wrong_file_is_refused_and_leaves_nothing(server, known, sha256):
-    file = known(server, sha256)
+def test_a_wrong_file_is_refused_and_leaves_nothing(server, toy, sha256):
+    (file,) = toy(server, sha256).files
     with pytest.raises(UnavailableError, match="sha256"):
-        prepare_metric_files(["toy"], lambda line: None)
+        prepare_files([file], lambda line: None)
     assert not file.location.exists()
 
 
-def test_a_wrong_file_in_place_is_told(known):
-    file = known("http://127.0.0.1:1/nothing", DIGEST)
+def test_a_wrong_file_in_place_is_told(toy):
+    (file,) = toy("http://127.0.0.1:1/nothing", DIGEST).files
     file.location.parent.mkdir(parents=True)
     file.location.write_bytes(b"something else")
     with pytest.raises(UnavailableError, match="delete it"):
-        prepare_metric_files(["toy"], lambda line: None)
+        prepare_files([file], lambda line: None)
     assert file.location.read_bytes() == b"something else"
 
 
-def test_offline_says_so(known, monkeypatch):
-    known("http://127.0.0.1:1/nothing", DIGEST)
+def test_offline_says_so(toy, monkeypatch):
+    (file,) = toy("http://127.0.0.1:1/nothing", DIGEST).files
     monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "1")
     with pytest.raises(UnavailableError, match="RESCALE_BENCH_OFFLINE"):
-        prepare_metric_files(["toy"], lambda line: None)
+        prepare_files([file], lambda line: None)
 
 
 def test_the_pinned_checksum_is_that_of_the_release(parity_root):

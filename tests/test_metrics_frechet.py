@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rescale_bench.errors import UndefinedValueError, UsageError
-from rescale_bench.metrics.distribution import few_images, rescale_bench_metrics
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
-from rescale_bench.metrics.torchvision_shim import import_torchvision
+from rescale_bench.metrics.inception import rescale_bench_metrics
+from rescale_bench.metrics.iqa import import_torchvision
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +105,16 @@ def test_refusals():
 
 
 def test_the_warning_names_the_number_of_images():
-    assert "over 5 images is biased" in few_images("fid", 5)
-    assert "2048 features" in few_images("fid", 100)
-    assert "singular" not in few_images("fid", 5000)
-    assert "over 14 images" in few_images("kid", 14)
+    fid, kid = rescale_bench_metrics()
+    assert "over 5 images is biased" in fid.validity(5)
+    assert "2048 features" in fid.validity(100)
+    assert "singular" not in fid.validity(5000)
+    assert "over 14 images" in kid.validity(14)
 
 
 def test_missing_weights_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for metric in rescale_bench_metrics():
-        (problem,) = metric.requires()
+        (problem,) = metric.problems()
         assert str(tmp_path / "hub/checkpoints/pt_inception-2015-12-05-6726825d.pth") in problem
         assert problem.endswith(f"rescale-bench prepare --metrics {metric.name}")

@@ -10,9 +10,8 @@ from lr_images import sample_of
 from torch.nn import functional
 
 from rescale_bench.errors import UndefinedValueError, WeightsError
-from rescale_bench.metrics.files import ALEXNET
-from rescale_bench.metrics.lpips_alex import network, rescale_bench_metrics
-from rescale_bench.metrics.torchvision_shim import import_torchvision
+from rescale_bench.metrics.iqa import import_torchvision
+from rescale_bench.metrics.lpips_alex import ALEXNET, network, rescale_bench_metrics
 
 (LPIPS,) = rescale_bench_metrics()
 LAYERS = {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)}
@@ -139,12 +138,12 @@ def test_undefined(alexnet):
 
 
 def test_requires(tmp_path, monkeypatch, alexnet):
-    assert LPIPS.requires() == []
+    assert LPIPS.problems() == []
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "elsewhere"))
-    (problem,) = LPIPS.requires()
+    (problem,) = LPIPS.problems()
     assert problem.endswith("alexnet-owt-7be5be79.pth is missing; rescale-bench prepare --metrics lpips_alex")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'rescale-bench[iqa]'" in LPIPS.requires()[0]
+    assert "pip install 'rescale-bench[iqa]'" in LPIPS.problems()[0]
 
 
 def test_other_files_are_refused(tmp_path, weights):

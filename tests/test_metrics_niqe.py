@@ -12,8 +12,7 @@ from scipy.ndimage import correlate1d
 from scipy.special import gamma
 
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.metrics.files import NIQE_PRISTINE
-from rescale_bench.metrics.niqe import niqe, rescale_bench_metrics
+from rescale_bench.metrics.niqe import NIQE_PRISTINE, niqe, rescale_bench_metrics
 
 METRICS = {metric.name: metric for metric in rescale_bench_metrics()}
 
@@ -95,19 +94,19 @@ def test_undefined_where_too_few_blocks_have_texture(pristine, textured):
 def test_a_missing_file_is_told_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("niqe_lr", "niqe_lr_diff"):
-        (problem,) = METRICS[name].requires()
+        (problem,) = METRICS[name].problems()
         assert str(tmp_path / "hub" / "pyiqa" / "niqe_modelparameters.mat") in problem
         assert f"rescale-bench prepare --metrics {name}" in problem
-    assert METRICS["niqe_blocks"].requires() == []
+    assert METRICS["niqe_blocks"].problems() == []
 
 
 def test_nothing_is_missing_once_prepared(pristine):
-    assert METRICS["niqe_lr"].requires() == []
+    assert METRICS["niqe_lr"].problems() == []
 
 
 def test_missing_packages_are_told(monkeypatch, pristine):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'rescale-bench[iqa]'" in METRICS["niqe_lr"].requires()[0]
+    assert "pip install 'rescale-bench[iqa]'" in METRICS["niqe_lr"].problems()[0]
 
 
 # --- NIQE once more, from the paper, in numpy -------------------------------------

@@ -11,9 +11,10 @@ from lr_images import sample_of
 from scipy.io import savemat
 
 from rescale_bench.errors import UnavailableError, UndefinedValueError, WeightsError
-from rescale_bench.metrics.files import NIQE_PRISTINE, NRQM_MODEL, prepare_metric_files
-from rescale_bench.metrics.perceptual_index import _models, perceptual_index, rescale_bench_metrics
-from rescale_bench.metrics.torchvision_shim import import_torchvision
+from rescale_bench.metrics.files import prepare_files
+from rescale_bench.metrics.iqa import import_torchvision
+from rescale_bench.metrics.niqe import NIQE_PRISTINE
+from rescale_bench.metrics.perceptual_index import NRQM_MODEL, _models, perceptual_index, rescale_bench_metrics
 
 (PI,) = rescale_bench_metrics()
 
@@ -86,12 +87,12 @@ def test_undefined(files):
 
 
 def test_missing_files_are_told(files, tmp_path, monkeypatch):
-    assert PI.requires() == []
+    assert PI.problems() == []
     NRQM_MODEL.location.unlink()
-    (problem,) = PI.requires()
+    (problem,) = PI.problems()
     assert problem == f"metric pi: {NRQM_MODEL.location} is missing; put {NRQM_MODEL.url} there by hand"
     with pytest.raises(UnavailableError, match="no checksum is known"):
-        prepare_metric_files(["pi"], lambda text: None)
+        prepare_files(PI.files, lambda text: None)
 
 
 def test_another_file_is_refused(files):

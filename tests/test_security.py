@@ -22,11 +22,10 @@ import pytest
 import torch
 import toys
 
+from rescale_bench.api.records import MetricFile
 from rescale_bench.checks import read_pictures
 from rescale_bench.cli import main
 from rescale_bench.errors import RescaleBenchError
-from rescale_bench.metrics import files
-from rescale_bench.metrics.files import MetricFile
 from rescale_bench.report.source import read_source
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.runs.store import read_table
@@ -255,7 +254,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def needs(tmp_path, monkeypatch):
-    """Let the metric psnr_y need a file from the loopback; give back how to declare its checksum."""
+    """Make a plugin whose metric needs a file from the loopback; give back how to declare its checksum."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
@@ -264,7 +263,14 @@ def needs(tmp_path, monkeypatch):
 
     def declare(sha256=hashlib.sha256(Server.content).hexdigest()):
         file = MetricFile("hub/file.pth", f"http://127.0.0.1:{server.server_port}/file.pth", sha256)
-        monkeypatch.setattr(files, "FILES", {"psnr_y": (file,)})
+        (tmp_path / "plugin.py").write_text(
+            "from rescale_bench import Metric, MetricFile, hookimpl\n"
+            "@hookimpl\n"
+            "def rescale_bench_metrics():\n"
+            f"    yield Metric(name='mine', summary='', direction='up', judges='hr', version='1', files=({file!r},),\n"
+            "        measure=lambda sample, options: 1.0)\n"
+        )
+        monkeypatch.setenv("RESCALE_BENCH_PLUGINS", str(tmp_path / "plugin.py"))
         return file.location
 
     yield declare
@@ -273,7 +279,7 @@ def needs(tmp_path, monkeypatch):
     server.server_close()
 
 
-PREPARE = ["prepare", "--metrics", "psnr_y"]
+PREPARE = ["prepare", "--metrics", "mine"]
 
 
 def test_plain_http_is_refused_even_from_this_machine_unless_a_test_asks(needs, monkeypatch, capfd):

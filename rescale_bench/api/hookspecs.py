@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pluggy
 
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Protocol
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Protocol, SetMetric
 
 PROJECT = "rescale_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -38,7 +38,7 @@ def rescale_bench_codecs() -> Iterable[Codec]:
 
 
 @hookspec
-def rescale_bench_metrics(codecs: Sequence[Codec]) -> Iterable[Metric]:
+def rescale_bench_metrics(codecs: Sequence[Codec]) -> Iterable[Metric | SetMetric]:
     """Yield metrics. codecs: those of all plugins; an implementation that does not use them takes no argument."""
     del codecs
     return ()

@@ -1,4 +1,4 @@
-"""The records that plugins yield: data sets, codecs, protocols and metrics; methods and options from their own modules.
+"""The records that plugins yield: data sets, codecs and protocols; methods, metrics and options from their modules.
 
 Nothing here imports torch at run time: a record can be listed without it.
 """
@@ -6,10 +6,9 @@ Nothing here imports torch at run time: a record can be listed without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rescale_bench.api.methods import (
     Build,
@@ -28,11 +27,11 @@ from rescale_bench.api.methods import (
     qualified,
     states_of,
 )
+from rescale_bench.api.metrics import Costs, Features, Metric, MetricFile, Sample, SetMetric
 from rescale_bench.api.options import Option, Value
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
 __all__ = [
     "Build",
@@ -40,17 +39,19 @@ __all__ = [
     "Codec",
     "Costs",
     "Dataset",
+    "Features",
     "Find",
     "Half",
     "ImageFile",
-    "Judges",
     "Method",
     "MethodRule",
     "Metric",
+    "MetricFile",
     "Option",
     "Protocol",
     "Rescaler",
     "Sample",
+    "SetMetric",
     "State",
     "States",
     "Traits",
@@ -192,85 +193,3 @@ class Protocol:
 
     data_range: int = 255
     """The peak value in PSNR and SSIM."""
-
-
-# --- metrics -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What one round trip cost: seconds, peak megabytes (10^6 bytes, None where unknown), counts."""
-
-    seconds_down: float
-    seconds_up: float
-    peak_mb_down: float | None = None
-    peak_mb_up: float | None = None
-    parameters: int | None = None
-    macs_down: int | None = None
-    macs_up: int | None = None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One finished round trip, as the metrics see it.
-
-    hr: uint8 (3, H, W), or (1, H, W) under a protocol whose plane is "y".
-    sr: as hr; float32 in [0, 255] where the protocol does not round.
-    lr: (3, h, w) or (1, h, w): uint8, what the upscaler saw; float32 in [0, 255] where the protocol keeps floats.
-    lr_reference: the bicubic LR, same type and size as lr (3 channels also where lr has 1).
-    lr_sent: uint8 LR before the codec (equals lr for lossless codecs), None where the protocol sends floats.
-    file: the encoded LR, None where the protocol sends floats.
-    scale, protocol, costs: of the cell. memo: shared intermediate results (planes, moments) of this sample.
-    """
-
-    hr: torch.Tensor
-    sr: torch.Tensor
-    lr: torch.Tensor
-    lr_reference: torch.Tensor
-    lr_sent: torch.Tensor | None
-    file: bytes | None
-    scale: Decimal
-    protocol: Protocol
-    costs: Costs
-    memo: dict[str, Any] = field(default_factory=dict)
-
-    def once(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Compute something shared by several metrics once."""
-        if key not in self.memo:
-            self.memo[key] = compute()
-        return self.memo[key]
-
-
-Judges = Literal["hr", "lr", "file", "cost", "set"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A number about one round trip.
-
-    name: carries the convention (`psnr_y`, `piqe_lr`). direction: "up" is better, "down", or "none".
-    unit: "dB", "bit/px", "", … judges: the restored HR, the LR, the LR's file, the cost, or the whole set of restored
-    images (measured by `distribution` on kept outputs, never by a run).
-    version: "implementation/number", raised when a number moves. measure: (sample, options) → value;
-    raises UndefinedValueError. decimals: printed by default. repeatable: False for clocks and memory.
-    requires: () → problems (missing packages or files) with the command that helps, empty when usable.
-    needs: "macs" (they are counted), "quiet" (nothing may run beside the halves). pool: "mean", or "hr-pixels" /
-    "lr-pixels" when a pooled value weighted by those pixels is reported beside the mean.
-    on_device: True when measure takes tensors of any device; the others get them on the CPU.
-    """
-
-    name: str
-    summary: str
-    direction: Literal["up", "down", "none"]
-    judges: Judges
-    version: str
-    measure: Callable[[Sample, Mapping[str, Value]], float]
-    unit: str = ""
-    decimals: int = 3
-    options: tuple[Option, ...] = ()
-    repeatable: bool = True
-    requires: Callable[[], list[str]] = list
-    needs: frozenset[str] = frozenset()
-    pool: Literal["mean", "hr-pixels", "lr-pixels"] = "mean"
-    minimum: int = 1
-    on_device: bool = False

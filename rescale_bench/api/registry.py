@@ -16,8 +16,9 @@ from typing import Any, cast
 import pluggy
 
 from rescale_bench.api import hookspecs
+from rescale_bench.api.metrics import Metric, SetMetric
 from rescale_bench.api.protocol_switches import with_switches
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Option, Protocol, Value
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value
 from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
 
@@ -25,14 +26,14 @@ GROUP = "rescale_bench"
 PLUGINS_VARIABLE, DISABLE_VARIABLE = "RESCALE_BENCH_PLUGINS", "RESCALE_BENCH_DISABLE"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 MAX_NAME = 200
-KINDS: Mapping[str, type] = MappingProxyType(
+KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
-        "methods": Method,
-        "method_rules": MethodRule,
-        "datasets": Dataset,
-        "codecs": Codec,
-        "metrics": Metric,
-        "protocols": Protocol,
+        "methods": (Method,),
+        "method_rules": (MethodRule,),
+        "datasets": (Dataset,),
+        "codecs": (Codec,),
+        "metrics": (Metric, SetMetric),
+        "protocols": (Protocol,),
     }
 )
 WEIGHTS = Option("weights", "", "tag of the weights (published, small, random, your own), or a path")
@@ -60,7 +61,7 @@ class Registry:
     rules: tuple[MethodRule, ...]
     datasets: Mapping[str, Dataset]
     codecs: Mapping[str, Codec]
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, Metric | SetMetric]
     protocols: Mapping[str, Protocol]
     origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
@@ -87,6 +88,12 @@ class Registry:
         values = resolve(spec, options, flag)
         weights = str(values.pop("weights", ""))
         return Chosen(method, values, label(method.name, canonical(values, method.options)), weights)
+
+    @property
+    def default_metrics(self) -> list[str]:
+        """The metrics that a run measures where nobody names any, in the order of tables."""
+        chosen = [metric for metric in self.metrics.values() if metric.default]
+        return [metric.name for metric in sorted(chosen, key=lambda metric: (metric.order, metric.name))]
 
     def choose_metric(self, spec: Spec, flag: str = "--metrics") -> Chosen:
         """Find a metric and type its options. Raises UsageError."""
@@ -205,9 +212,9 @@ def _hooks() -> str:
 def _collect(manager: pluggy.PluginManager, files: tuple[str, ...]) -> Registry:
     found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     origins: dict[tuple[str, str], str] = {}
-    for kind, record_type in KINDS.items():
+    for kind, types in KINDS.items():
         for implementation in getattr(manager.hook, f"rescale_bench_{kind}").get_hookimpls():
-            for record in _yielded(implementation, kind, record_type, found["codecs"]):
+            for record in _yielded(implementation, kind, types, found["codecs"]):
                 name = record.form if kind == "method_rules" else record.name
                 _claim(found[kind], origins, kind, name, implementation.plugin_name)
                 found[kind][name] = record
@@ -216,7 +223,9 @@ def _collect(manager: pluggy.PluginManager, files: tuple[str, ...]) -> Registry:
     return Registry(rules=rules, origins=MappingProxyType(origins), files=files, **maps)
 
 
-def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type, codecs: Mapping[str, Codec]) -> list[Any]:
+def _yielded(
+    implementation: pluggy.HookImpl, kind: str, types: tuple[type, ...], codecs: Mapping[str, Codec]
+) -> list[Any]:
     function = cast(Callable[..., Iterable[Any] | None], implementation.function)
     name: str = implementation.plugin_name
     offered = {"codecs": tuple(codecs.values())}
@@ -229,9 +238,10 @@ def _yielded(implementation: pluggy.HookImpl, kind: str, record_type: type, code
             f"plugin '{name}': rescale_bench_{kind} raised {type(error).__name__}: {error}; repair or uninstall it"
         ) from error
     for record in records:
-        if not isinstance(record, record_type):
+        if not isinstance(record, types):
             raise PluginError(
-                f"plugin '{name}': rescale_bench_{kind} yielded {type(record).__name__}, not {record_type.__name__}"
+                f"plugin '{name}': rescale_bench_{kind} yielded {type(record).__name__}, not "
+                + " or ".join(kind.__name__ for kind in types)
             )
     return records
 

@@ -8,7 +8,7 @@ differing numbers it explains, and every other change that fits as well is named
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -17,7 +17,7 @@ from rescale_bench.checks.naming import Measured
 from rescale_bench.checks.pictures import Pictures
 from rescale_bench.checks.published import Comparison
 from rescale_bench.checks.switches import MOST, SCORES, Change, changes, reruns, spelled
-from rescale_bench.checks.tolerances import Tolerance, tolerance_of
+from rescale_bench.checks.tolerances import Given, tolerance_of
 
 SLACK = 1e-9
 """So that a difference of exactly the tolerance is within it."""
@@ -85,11 +85,11 @@ class _Search:
         return self.one.dataset, self.one.published.scale, self.one.metric, self.one.published.text
 
 
-def tolerance(one: Comparison, given: Mapping[str, float | Tolerance]) -> float:
+def tolerance(one: Comparison, given: Given) -> float:
     """Say by how much the two may differ: as asked, as the published row states, else half the last printed digit."""
     row = one.published
     if one.metric in given or one.metric.partition(":")[0] in given:
-        return tolerance_of(one.metric, given).allowed(row.value)
+        return tolerance_of(one.metric, given, "").allowed(row.value)
     return row.tolerance if row.tolerance is not None else float(Decimal("0.5").scaleb(-row.decimals))
 
 
@@ -97,7 +97,7 @@ def explain(
     found: Sequence[Comparison],
     pictures: Pictures,
     protocol: Callable[[str], Protocol],
-    given: Mapping[str, float | Tolerance] | None = None,
+    given: Given | None = None,
 ) -> dict[Comparison, Explanation]:
     """Look for the smallest change behind every gap; numbers that agree have no entry.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rescale_bench.api.specs import method_label
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
+from rescale_bench.metrics import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,9 @@ GRID = ("method", "options", "weights", "dataset", "scale", "codec", "protocol",
 IDENTITY = (*GRID, "image")
 CONTENT = ("protocol_version", "metric_version", "image_sha256")
 """What must be equal as well; where both runs state it and differ, the numbers mean different things."""
-READ = (*IDENTITY, *CONTENT, "cell", "weights_sha256", "value", "status", "error", "direction", "repeatable")
+READ = (
+    *IDENTITY, *CONTENT, "cell", "weights_sha256", "value", "status", "error", "direction", "repeatable", "tolerance",
+)  # fmt: skip
 ROUNDING = 1e-12
 """Relative slack, so that 30.40 − 30.39 does not exceed a tolerance of 0.01 by its last bit."""
 
@@ -134,6 +137,7 @@ def index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
 
 def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Give the columns READ of each row: the value as it is, everything else as text ("" where it is missing)."""
+    frame = described(frame)
     columns = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in READ}
     for values in zip(*columns.values(), strict=True):
         yield {name: value if name == "value" else _text(value) for name, value in zip(READ, values, strict=True)}
@@ -174,7 +178,7 @@ def scored(row: Mapping[str, Any]) -> bool:
 
 
 def _judge(row: Mapping[str, str], before: float, after: float, given: Given, note: str) -> Comparison:
-    allowed = tolerance_of(row["metric"], given).allowed(before)
+    allowed = tolerance_of(row["metric"], given, row["tolerance"]).allowed(before)
     worse = _worsening(before, after, row["direction"])
     slack = ROUNDING * max((abs(value) for value in (before, after) if math.isfinite(value)), default=0.0)
     if worse > allowed + slack:

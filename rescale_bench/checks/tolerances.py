@@ -1,57 +1,28 @@
-"""How much worse a cell may be before it counts as a regression."""
+"""How much worse a number may become before it counts as a regression."""
 
 from __future__ import annotations
 
-import fnmatch
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from rescale_bench.api.metrics import Tolerance
 from rescale_bench.errors import UnknownNameError, UsageError
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """An allowed worsening: absolute in the metric's unit, or as a part of the baseline's value."""
-
-    amount: float
-    relative: bool = False
-
-    def allowed(self, baseline: float) -> float:
-        """Compute the allowed worsening for one baseline value; infinite values allow none."""
-        if not self.relative:
-            return self.amount
-        return self.amount * abs(baseline) if math.isfinite(baseline) else 0.0
-
-    def __str__(self) -> str:
-        """Print as "0.01" or "0.1%"."""
-        return f"{self.amount * 100:g}%" if self.relative else f"{self.amount:g}"
-
 
 Given = Mapping[str, float | Tolerance]
 
-DEFAULTS = (
-    ("psnr_*", Tolerance(0.01)),
-    ("ssim_*", Tolerance(1e-4)),
-    ("lpips_*", Tolerance(1e-3)),
-    ("niqe_*", Tolerance(0.01)),
-    ("piqe_*", Tolerance(0.1)),
-    ("params", Tolerance(0.0)),
-)
-"""Per family, by the first pattern that fits: the digits in which tables are printed, and about what another
-processor or library version moves. Everything else, bitrates and counts of work among them, may worsen by 0.1 %.
-PIQE is wide because it counts whole 16×16 blocks against thresholds."""
-OTHERWISE = Tolerance(1e-3, relative=True)
 
+def tolerance_of(metric: str, given: Given, otherwise: str) -> Tolerance:
+    """Choose a metric's tolerance: as given for it in full or by its name without options, otherwise the text's.
 
-def tolerance_of(metric: str, given: Given) -> Tolerance:
-    """Choose a metric's tolerance: named in full, by its name without options, by its family, 0.1 % otherwise."""
-    base = metric.partition(":")[0]
-    for name in (metric, base):
+    otherwise: what the run says of the metric ("0.01", "0.1%"). Raises UsageError for a text that cannot be read.
+    """
+    for name in (metric, metric.partition(":")[0]):
         if name in given:
             found = given[name]
             return found if isinstance(found, Tolerance) else Tolerance(float(found))
-    return next((one for pattern, one in DEFAULTS if fnmatch.fnmatchcase(base, pattern)), OTHERWISE)
+    try:
+        return Tolerance.parse(otherwise)
+    except UsageError as error:
+        raise UsageError(f"the run's tolerance of {metric}: {error}; give one for it") from None
 
 
 def parse_tolerances(text: str) -> dict[str, Tolerance]:
@@ -67,18 +38,11 @@ def parse_tolerances(text: str) -> dict[str, Tolerance]:
             raise UsageError(f"--tolerance: '{entry}' is not metric=number (example: psnr_y=0.01)")
         if name in found:
             raise UsageError(f"--tolerance: {name} is given twice")
-        found[name] = _amount(name, amount)
+        try:
+            found[name] = Tolerance.parse(amount)
+        except UsageError as error:
+            raise UsageError(f"--tolerance: {name}={amount}: {error}") from None
     return found
-
-
-def _amount(name: str, text: str) -> Tolerance:
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        raise UsageError(f"--tolerance: {name}={text}: '{text}' is not a number") from None
-    if not math.isfinite(value) or value < 0:
-        raise UsageError(f"--tolerance: {name}={text}; give a finite number of at least 0")
-    return Tolerance(value / 100, relative=True) if text.endswith("%") else Tolerance(value)
 
 
 def _entries(text: str) -> list[str]:

@@ -98,8 +98,9 @@ def _plain(kind: str, record: Any, origin: str) -> Iterator[tuple[str, Any]]:
         if field.name == "options":
             value = [_option(option) for option in value]
         yield field.name, sorted(value) if isinstance(value, frozenset) else value
-    if hasattr(record, "requires"):
-        yield "usable here", record.requires() or "yes"
+    problems = getattr(record, "problems", getattr(record, "requires", None))
+    if problems is not None:
+        yield "usable here", problems() or "yes"
 
 
 def _option(option: Any) -> str:

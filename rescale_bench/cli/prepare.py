@@ -72,12 +72,11 @@ def _dataset(name: str, plugins: Any) -> None:
 
 def _metric(name: str, plugins: Any) -> None:
     from rescale_bench.api.specs import parse_spec
-    from rescale_bench.metrics import prepare_metric_files
+    from rescale_bench.metrics.files import prepare_files
 
     metric = plugins.choose_metric(parse_spec(name, "--metrics")).record
-    prepare_metric_files([metric.name], say)
-    problems = metric.requires()
-    if problems:
+    prepare_files(metric.files, say)
+    if problems := metric.problems():
         raise UsageError("; ".join(problems))
     print(f"{name}: ready")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rescale_bench.api.metrics import AnyMetric
 from rescale_bench.api.records import Codec, Method
 from rescale_bench.api.registry import Registry, method_has_weights
 from rescale_bench.codecs import encode_decode
 from rescale_bench.datasets.research import DATA_VARIABLE, data_folders
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import RescaleBenchError, UnavailableError
-from rescale_bench.metrics import DEFAULT_METRICS, prepare_metric_files
-from rescale_bench.metrics.files import FILES, missing_files
+from rescale_bench.metrics.files import prepare_files
 from rescale_bench.weights import files as weights_files
 
 
@@ -67,11 +67,9 @@ def metrics(registry: Registry) -> Iterator[Check]:
     """Ask each metric for what it lacks, and compare the files that are here with their checksums. Fetches nothing."""
     good = []
     for metric in registry.metrics.values():
-        trouble = metric.requires()
-        if not trouble and metric.name in FILES and not missing_files(metric.name):
-            trouble = _damaged(metric.name)
+        trouble = metric.problems() or _damaged(metric)
         if trouble:
-            status = PROBLEM if metric.name in DEFAULT_METRICS else WARNING
+            status = PROBLEM if metric.default else WARNING
             yield Check(f"metric {metric.name}", status, *_split(metric.name, trouble))
         else:
             good.append(metric.name)
@@ -84,9 +82,9 @@ def _split(metric: str, trouble: list[str]) -> tuple[str, str]:
     return "; ".join(line[0] for line in lines), "; ".join(dict.fromkeys(line[2] for line in lines if line[2]))
 
 
-def _damaged(metric: str) -> list[str]:
+def _damaged(metric: AnyMetric) -> list[str]:
     try:
-        prepare_metric_files([metric], lambda line: None)
+        prepare_files(metric.files, lambda line: None)
     except UnavailableError as error:
         return [str(error)]
     return []

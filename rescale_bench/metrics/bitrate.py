@@ -32,8 +32,8 @@ def bitrate_metrics(codecs: Iterable[Codec]) -> list[Metric]:
 def rescale_bench_metrics() -> Iterable[Metric]:
     """Yield the bitrates of the file in the loop; those of single codecs come from bitrate_metrics."""
     return (
-        _metric("bpp", "bits per HR pixel of the file in the loop", _loop_bytes, "hr-pixels"),
-        _metric("bpp_lr", "bits per LR pixel of the file in the loop", _loop_bytes, "lr-pixels"),
+        _metric("bpp", "bits per HR pixel of the file in the loop", _loop_bytes, "hr-pixels", order=100),
+        _metric("bpp_lr", "bits per LR pixel of the file in the loop", _loop_bytes, "lr-pixels", order=110),
     )
 
 
@@ -55,6 +55,7 @@ def _metric(
     version: str = "rescale-bench/1",
     options: tuple[Option, ...] = (),
     requires: Callable[[], list[str]] = list,
+    order: int = 500,
 ) -> Metric:
     return Metric(
         name=name,
@@ -64,7 +65,9 @@ def _metric(
         version=version,
         measure=partial(_bits_per_pixel, count, pixels),
         unit="bit/px",
-        decimals=3,
+        order=order,
+        group="bitrate",
+        default=name == "bpp_png",
         options=options,
         requires=requires,
         pool=pixels,

@@ -39,6 +39,10 @@ def _metric(
         measure=measure,
         unit=unit,
         decimals=decimals,
+        order=900,
+        group="cost",
+        tolerance="0" if name == "params" else "0.1%",
+        default=unit == "s",
         repeatable=not clock,
         needs=frozenset(needs),
     )

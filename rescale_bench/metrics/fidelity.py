@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rescale_bench.api.hookspecs import hookimpl
@@ -16,71 +16,41 @@ if TYPE_CHECKING:
     from rescale_bench.metrics.similarity import Plane
 
 VERSION = "rescale-bench/1"
+OF_LR = "of the LR against the bicubic LR"
+Measure = Callable[[Sample, Mapping[str, Value]], float]
 
 
 @hookimpl
 def rescale_bench_metrics() -> Iterable[Metric]:
     """Yield the fidelity metrics."""
-    yield Metric(
-        name="psnr_y",
-        summary="PSNR of HR' on the protocol's Y, inside its border; inf for equal images",
-        direction="up",
-        judges="hr",
-        version=VERSION,
-        measure=psnr_y,
-        unit="dB",
-        on_device=True,
+    return (
+        _psnr_metric("psnr_y", psnr_y, 10, "PSNR on Y", "PSNR of HR' on the protocol's Y, inside its border"),
+        _ssim_metric("ssim_y", ssim_y, 20, "SSIM on Y", "SSIM of HR' on the protocol's Y, inside its border"),
+        _psnr_metric("psnr_rgb", psnr_rgb, 30, "PSNR on RGB", "PSNR of HR' over R, G and B jointly, inside the border"),
+        _ssim_metric("ssim_rgb", ssim_rgb, 40, "SSIM on RGB", "SSIM of HR', mean of R, G and B, inside the border"),
+        _psnr_metric(
+            "psnr_lr", psnr_lr, 60, f"PSNR {OF_LR}", "PSNR of the LR against the bicubic LR, on the protocol's Y"
+        ),
+        _ssim_metric(
+            "ssim_lr", ssim_lr, 70, f"SSIM {OF_LR}", "SSIM of the LR against the bicubic LR, on the protocol's Y"
+        ),
     )
-    yield Metric(
-        name="ssim_y",
-        summary="SSIM of HR' on the protocol's Y, inside its border (Gaussian 11×11, σ 1.5)",
-        direction="up",
-        judges="hr",
-        version=VERSION,
-        measure=ssim_y,
-        decimals=4,
+
+
+def _psnr_metric(name: str, measure: Measure, order: int, title: str, summary: str) -> Metric:
+    return Metric(
+        name=name, title=title, summary=f"{summary}; inf for equal images", direction="up", unit="dB", order=order,
+        tolerance="0.01", default=True, judges="lr" if name.endswith("_lr") else "hr", version=VERSION, measure=measure,
         on_device=True,
-    )
-    yield Metric(
-        name="psnr_rgb",
-        summary="PSNR of HR' over R, G and B jointly, inside the border; inf for equal images",
-        direction="up",
-        judges="hr",
-        version=VERSION,
-        measure=psnr_rgb,
-        unit="dB",
-        on_device=True,
-    )
-    yield Metric(
-        name="ssim_rgb",
-        summary="SSIM of HR', mean of R, G and B, inside the border (Gaussian 11×11, σ 1.5)",
-        direction="up",
-        judges="hr",
-        version=VERSION,
-        measure=ssim_rgb,
-        decimals=4,
-        on_device=True,
-    )
-    yield Metric(
-        name="psnr_lr",
-        summary="PSNR of the LR against the bicubic LR, on the protocol's Y; inf for equal images",
-        direction="up",
-        judges="lr",
-        version=VERSION,
-        measure=psnr_lr,
-        unit="dB",
-        on_device=True,
-    )
-    yield Metric(
-        name="ssim_lr",
-        summary="SSIM of the LR against the bicubic LR, on the protocol's Y (Gaussian 11×11, σ 1.5)",
-        direction="up",
-        judges="lr",
-        version=VERSION,
-        measure=ssim_lr,
-        decimals=4,
-        on_device=True,
-    )
+    )  # fmt: skip
+
+
+def _ssim_metric(name: str, measure: Measure, order: int, title: str, summary: str) -> Metric:
+    return Metric(
+        name=name, title=title, summary=f"{summary} (Gaussian 11×11, σ 1.5)", direction="up", decimals=4, order=order,
+        tolerance="0.0001", default=True, judges="lr" if name.endswith("_lr") else "hr", version=VERSION,
+        measure=measure, on_device=True,
+    )  # fmt: skip
 
 
 def psnr_y(sample: Sample, options: Mapping[str, Value]) -> float:

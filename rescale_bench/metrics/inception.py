@@ -1,7 +1,8 @@
-"""Inception-v3 features of an image as FID takes them: pyiqa's network, clean-fid's way of shrinking.
+"""FID and KID: how far the restored images of a data set are from its HR images, by their Inception-v3 features.
 
-G. Parmar et al., "On aliased resizing and surprising subtleties in GAN evaluation", CVPR 2022: each channel goes to
-299×299 by Pillow's antialiased bicubic filter in float, whatever the aspect ratio; (x − 128) / 128.
+The network is pyiqa's, the way of shrinking clean-fid's: G. Parmar et al., "On aliased resizing and surprising
+subtleties in GAN evaluation", CVPR 2022: each channel goes to 299×299 by Pillow's antialiased bicubic filter in float,
+whatever the aspect ratio; (x − 128) / 128.
 """
 
 from __future__ import annotations
@@ -9,25 +10,98 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import pickle
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import numpy as np
-
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Features, MetricFile, SetMetric
 from rescale_bench.errors import WeightsError
-from rescale_bench.metrics import pyiqa_models
-from rescale_bench.metrics.files import INCEPTION
+from rescale_bench.metrics import iqa
 
-SIDE = 299
-DIMENSIONS = 2048
-RESIZE = "clean 299×299"
+if TYPE_CHECKING:
+    import numpy as np
+
+INCEPTION = MetricFile(
+    path="hub/checkpoints/pt_inception-2015-12-05-6726825d.pth",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+)
+SIDE, DIMENSIONS = 299, 2048
+
+
+@hookimpl
+def rescale_bench_metrics() -> Iterable[SetMetric]:
+    """Yield FID and KID."""
+    features = Features(about=f"{DIMENSIONS} Inception-v3 features (clean {SIDE}×{SIDE})", extract=inception_features)
+    return (
+        SetMetric(
+            name="fid",
+            summary="Fréchet Inception distance to the HR images (clean resize); biased by the number of images",
+            title="FID",
+            direction="down",
+            decimals=2,
+            order=200,
+            group="perceptual",
+            version=iqa.VERSION,
+            features=features,
+            distance=_frechet_distance,
+            validity=_bias_of_fid,
+            files=(INCEPTION,),
+            requires=functools.partial(iqa.missing_packages, "fid", *iqa.PYIQA),
+        ),
+        SetMetric(
+            name="kid",
+            summary="kernel Inception distance to the HR images, unbiased; noisy on few images",
+            title="KID",
+            direction="down",
+            decimals=5,
+            order=210,
+            group="perceptual",
+            version=iqa.VERSION,
+            features=features,
+            distance=_kernel_distance,
+            validity=_noise_of_kid,
+            files=(INCEPTION,),
+            requires=functools.partial(iqa.missing_packages, "kid", *iqa.PYIQA),
+        ),
+    )
+
+
+def _frechet_distance(hr: np.ndarray, sr: np.ndarray) -> float:
+    from rescale_bench.metrics.frechet import frechet_distance
+
+    return frechet_distance(hr, sr)
+
+
+def _kernel_distance(hr: np.ndarray, sr: np.ndarray) -> float:
+    from rescale_bench.metrics.frechet import kernel_distance
+
+    return kernel_distance(hr, sr)
+
+
+def _bias_of_fid(images: int) -> str:
+    if images > DIMENSIONS:
+        return f"fid over {images} images depends on their number: compare it at this number alone."
+    return (
+        f"fid over {images} images is biased: fewer images than Inception's {DIMENSIONS} features leave the "
+        "covariances singular, and the value rises as images get fewer. Compare it only between methods on these same "
+        "images, never with another data set or a published FID."
+    )
+
+
+def _noise_of_kid(images: int) -> str:
+    return (
+        f"kid over {images} images (pairs of different images) is unbiased but noisy, and may be negative: small "
+        "differences mean nothing."
+    )
 
 
 def inception_features(pixels: np.ndarray) -> np.ndarray:
     """Return the 2048 pooled features, float64, of uint8 (H, W, 3). Raises WeightsError for another file's weights."""
+    import numpy as np
     import torch
 
     batch = torch.from_numpy(shrunk(pixels)).permute(2, 0, 1)[None]
@@ -39,6 +113,7 @@ def inception_features(pixels: np.ndarray) -> np.ndarray:
 
 def shrunk(pixels: np.ndarray) -> np.ndarray:
     """Resize uint8 (H, W, 3) to float32 (299, 299, 3) in [0, 255], as clean-fid does."""
+    import numpy as np
     from PIL import Image
 
     planes = [Image.fromarray(pixels[..., channel].astype(np.float32)) for channel in range(3)]
@@ -48,10 +123,10 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _network(path: str) -> Any:
-    pyiqa_models.model_class("inception", "InceptionV3")  # torchvision's import is mended before pyiqa's
+    iqa.import_torchvision()  # mended before pyiqa imports it
     from pyiqa.archs import inception
 
-    state = _state(Path(path))
+    state = iqa.load_weights(Path(path))
 
     def load(network: Any, _: str) -> None:
         try:
@@ -67,12 +142,3 @@ def _network(path: str) -> Any:
     ):
         warnings.filterwarnings("ignore", message="(The parameter 'pretrained'|Arguments other than a weight)")
         return inception.InceptionV3().eval()
-
-
-def _state(path: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error

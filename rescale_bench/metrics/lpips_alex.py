@@ -7,21 +7,24 @@ The heads ship inside the package; AlexNet's weights come by `rescale-bench prep
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Metric, Sample, Value
+from rescale_bench.api.records import Metric, MetricFile, Sample, Value
 from rescale_bench.errors import UndefinedValueError, WeightsError
-from rescale_bench.metrics.files import ALEXNET, missing_files
-from rescale_bench.metrics.torchvision_shim import import_torchvision
+from rescale_bench.metrics import iqa
 
 if TYPE_CHECKING:
     import torch
 
+ALEXNET = MetricFile(
+    path="hub/checkpoints/alexnet-owt-7be5be79.pth",
+    url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    sha256="7be5be79",
+)
 SMALLEST = 33
 """Side in px below which AlexNet's last features vanish."""
 
@@ -32,23 +35,21 @@ def rescale_bench_metrics() -> Iterable[Metric]:
     return (
         Metric(
             name="lpips_alex",
+            title="LPIPS (AlexNet)",
             summary="LPIPS v0.1 with AlexNet, RGB, whole image",
             direction="down",
             judges="hr",
             version="lpips-0.1.4/1",
             measure=_lpips_alex,
             decimals=4,
-            requires=_problems,
-            minimum=SMALLEST,
+            order=50,
+            group="perceptual",
+            tolerance="0.001",
+            files=(ALEXNET,),
+            requires=functools.partial(iqa.missing_packages, "lpips_alex", "lpips", "torchvision"),
             on_device=True,
         ),
     )
-
-
-def _problems() -> list[str]:
-    absent = [name for name in ("lpips", "torchvision") if importlib.util.find_spec(name) is None]
-    packages = [f"metric lpips_alex needs {name}; pip install 'rescale-bench[iqa]'" for name in absent]
-    return packages + missing_files("lpips_alex")
 
 
 def _lpips_alex(sample: Sample, options: Mapping[str, Value]) -> float:
@@ -84,7 +85,7 @@ def network(alexnet: Path, device: str = "cpu") -> Any:
 def _network(alexnet: str, device: str) -> Any:
     import torch
 
-    import_torchvision()
+    iqa.import_torchvision()
     import lpips
 
     # A trunk with random weights is the package's only way not to fetch any. On the meta device none are drawn:
@@ -92,10 +93,10 @@ def _network(alexnet: str, device: str) -> Any:
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(The parameter 'pretrained'|Arguments other than a weight)")
         built = lpips.LPIPS(net="alex", version="0.1", pretrained=False, pnet_rand=True, verbose=False)
-    heads = _load(Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth")
+    heads = iqa.load_weights(Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth")
     try:
         left = built.load_state_dict(
-            {**heads, **_trunk(built, _load(Path(alexnet)), alexnet)}, strict=False, assign=True
+            {**heads, **_trunk(built, iqa.load_weights(Path(alexnet)), alexnet)}, strict=False, assign=True
         )
     except RuntimeError as error:
         raise WeightsError(f"{alexnet} is not torchvision's AlexNet: {str(error).splitlines()[-1].strip()}") from error
@@ -115,17 +116,3 @@ def _trunk(built: Any, alexnet: Mapping[str, torch.Tensor], path: str) -> dict[s
                 raise WeightsError(f"{path} is not torchvision's AlexNet: it has no {source}")
             trunk[key] = alexnet[source]
     return trunk
-
-
-def _load(path: Path) -> Mapping[str, torch.Tensor]:
-    import pickle
-
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path} holds {type(state).__name__}, not named weights")
-    return state

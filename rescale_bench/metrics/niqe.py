@@ -15,15 +15,18 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Metric, Sample, Value
+from rescale_bench.api.records import Metric, MetricFile, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.metrics import pyiqa_models
-from rescale_bench.metrics.files import NIQE_PRISTINE, missing_files
-from rescale_bench.metrics.lr_pixels import eight_bit_rgb
+from rescale_bench.metrics import iqa
 
 if TYPE_CHECKING:
     import torch
 
+NIQE_PRISTINE = MetricFile(
+    path="hub/pyiqa/niqe_modelparameters.mat",
+    url="https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/niqe_modelparameters.mat",
+    sha256="f69cf71bf56f2fed544445dc55fb703ed41fbdf035e20fb31588791dd3ec205a",
+)
 BLOCK = 96
 FEWEST = 2
 """Blocks needed for a covariance."""
@@ -35,26 +38,36 @@ def rescale_bench_metrics() -> Iterable[Metric]:
     return (
         Metric(
             name="niqe_lr",
+            title="NIQE of the LR",
+            order=80,
             summary="NIQE of the LR (release parameters); unreliable below 15 blocks",
             direction="down",
             judges="lr",
-            version=pyiqa_models.VERSION,
+            group="perceptual",
+            tolerance="0.01",
+            version=iqa.VERSION,
+            files=(NIQE_PRISTINE,),
             measure=_niqe_lr,
-            requires=functools.partial(_problems, "niqe_lr"),
-            minimum=BLOCK,
+            requires=functools.partial(iqa.missing_packages, "niqe_lr", *iqa.PYIQA),
         ),
         Metric(
             name="niqe_lr_diff",
+            title="NIQE of the LR less the bicubic LR's",
             summary="NIQE of the LR less that of the bicubic LR of the same image",
             direction="down",
             judges="lr",
-            version=pyiqa_models.VERSION,
+            group="perceptual",
+            tolerance="0.01",
+            version=iqa.VERSION,
+            files=(NIQE_PRISTINE,),
             measure=_niqe_lr_diff,
-            requires=functools.partial(_problems, "niqe_lr_diff"),
-            minimum=BLOCK,
+            requires=functools.partial(iqa.missing_packages, "niqe_lr_diff", *iqa.PYIQA),
         ),
         Metric(
             name="niqe_blocks",
+            title="96×96 blocks of the LR",
+            group="perceptual",
+            tolerance="0.01",
             summary="96×96 blocks of the LR that NIQE is computed from",
             direction="none",
             judges="lr",
@@ -77,14 +90,14 @@ def niqe(image: torch.Tensor) -> float:
     """
     import torch
 
-    eight_bit_rgb(image, "NIQE")
+    iqa.eight_bit_rgb(image, "NIQE")
     count = blocks((image.shape[-2], image.shape[-1]))
     if count < FEWEST:
         raise UndefinedValueError(
             f"NIQE needs {FEWEST} blocks of {BLOCK}×{BLOCK}; an LR of {image.shape[-1]}×{image.shape[-2]} has {count}"
         )
     with torch.inference_mode(), usable_blocks():
-        value = float(_model(str(NIQE_PRISTINE.location))(pyiqa_models.unit_range(image)))
+        value = float(_model(str(NIQE_PRISTINE.location))(iqa.unit_range(image)))
     if not math.isfinite(value):
         raise UndefinedValueError("NIQE: the image model of this LR is not finite")
     return value
@@ -110,11 +123,7 @@ def usable_blocks() -> AbstractContextManager[Any]:
 @functools.lru_cache(maxsize=2)
 def _model(path: str) -> Any:
     # Given the path, pyiqa asks nobody for a file; scipy's reader unpickles nothing.
-    return pyiqa_models.model_class("niqe_arch", "NIQE")(pretrained_model_path=path)
-
-
-def _problems(metric: str) -> list[str]:
-    return pyiqa_models.problems(metric) + missing_files(metric)
+    return iqa.model_class("niqe_arch", "NIQE")(pretrained_model_path=path)
 
 
 def _niqe_lr(sample: Sample, options: Mapping[str, Value]) -> float:

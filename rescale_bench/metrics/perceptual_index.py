@@ -13,14 +13,19 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Metric, Sample, Value
+from rescale_bench.api.records import Metric, MetricFile, Sample, Value
 from rescale_bench.errors import UndefinedValueError, WeightsError
-from rescale_bench.metrics import niqe, pyiqa_models
-from rescale_bench.metrics.files import NIQE_PRISTINE, NRQM_MODEL, missing_files
+from rescale_bench.metrics import iqa, niqe
+from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 if TYPE_CHECKING:
     import torch
 
+NRQM_MODEL = MetricFile(
+    path="hub/pyiqa/NRQM_model.mat",
+    url="https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/NRQM_model.mat",
+    sha256="",
+)
 BORDER = 4
 """Pixels cut on each side, as PIRM's script does."""
 
@@ -31,19 +36,17 @@ def rescale_bench_metrics() -> Iterable[Metric]:
     return (
         Metric(
             name="pi",
+            title="perceptual index",
+            group="perceptual",
             summary="perceptual index of HR': ((10 - Ma) + NIQE) / 2, Y, 4 px cut; slow",
             direction="down",
             judges="hr",
-            version=pyiqa_models.VERSION,
+            version=iqa.VERSION,
             measure=_pi,
-            requires=_problems,
-            minimum=niqe.BLOCK + 2 * BORDER,
+            files=(NIQE_PRISTINE, NRQM_MODEL),
+            requires=functools.partial(iqa.missing_packages, "pi", *iqa.PYIQA),
         ),
     )
-
-
-def _problems() -> list[str]:
-    return pyiqa_models.problems("pi") + missing_files("pi")
 
 
 def _pi(sample: Sample, options: Mapping[str, Value]) -> float:
@@ -68,7 +71,7 @@ def perceptual_index(image: torch.Tensor) -> float:
             f"inside the border"
         )
     ma, naturalness = _models(str(NRQM_MODEL.location), str(NIQE_PRISTINE.location))
-    unit = pyiqa_models.unit_range(image)
+    unit = iqa.unit_range(image)
     try:
         with torch.inference_mode(), niqe.usable_blocks():
             found = float(naturalness(unit))  # first: it is quick to say that there is no value
@@ -87,7 +90,7 @@ def _models(ma: str, pristine: str) -> tuple[Any, Any]:
     # pyiqa's own PI takes no paths and would download its files unchecked; its two halves do. Nothing is unpickled.
     kind = {"crop_border": BORDER, "color_space": "ycbcr"}
     try:
-        first = pyiqa_models.model_class("nrqm_arch", "NRQM")(pretrained_model_path=ma, **kind)
+        first = iqa.model_class("nrqm_arch", "NRQM")(pretrained_model_path=ma, **kind)
     except (MatReadError, KeyError, IndexError, ValueError, TypeError, NotImplementedError, OSError) as error:
         raise WeightsError(f"{ma} is not the model of Ma et al. (NRQM_model.mat): {error}") from error
-    return first, pyiqa_models.model_class("niqe_arch", "NIQE")(pretrained_model_path=pristine, **kind)
+    return first, iqa.model_class("niqe_arch", "NIQE")(pretrained_model_path=pristine, **kind)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Metric, Option, Sample, Value
 from rescale_bench.errors import UndefinedValueError
-from rescale_bench.metrics import pyiqa_models
-from rescale_bench.metrics.lr_pixels import eight_bit_rgb
+from rescale_bench.metrics import iqa
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +31,9 @@ GREY = (0.298936, 0.587043, 0.114021)
 CENTRE, SURROUND_WITHOUT = slice(7, 9), [7, 9]
 """Columns of a block. The surround lacks columns 7 and 9, not 7 and 8: that gives the published values."""
 
+TOLERANCE = "0.1"
+"""Wide, because whole blocks are counted against thresholds."""
+
 
 @hookimpl
 def rescale_bench_metrics() -> Iterable[Metric]:
@@ -40,6 +42,11 @@ def rescale_bench_metrics() -> Iterable[Metric]:
         Metric(
             name="piqe_lr",
             summary="PIQE of the LR",
+            title="PIQE of the LR",
+            order=90,
+            group="perceptual",
+            tolerance=TOLERANCE,
+            default=True,
             direction="down",
             judges="lr",
             version="rescale-bench/1",
@@ -47,17 +54,18 @@ def rescale_bench_metrics() -> Iterable[Metric]:
             options=(
                 Option("channels", "rgb", "bgr swaps red and blue, as the published table did", choices=("rgb", "bgr")),
             ),
-            minimum=BLOCK,
         ),
         Metric(
             name=PYIQA,
             summary="PIQE of the LR as pyiqa computes it (other grey, padding and scaling; up to 8 off)",
+            title="PIQE of the LR (pyiqa)",
+            group="perceptual",
+            tolerance=TOLERANCE,
             direction="down",
             judges="lr",
-            version=pyiqa_models.VERSION,
+            version=iqa.VERSION,
             measure=_piqe_lr_pyiqa,
-            requires=partial(pyiqa_models.problems, PYIQA),
-            minimum=BLOCK,
+            requires=partial(iqa.missing_packages, PYIQA, *iqa.PYIQA),
         ),
     )
 
@@ -77,11 +85,11 @@ def _piqe_lr_pyiqa(sample: Sample, options: Mapping[str, Value]) -> float:
     if not image.any():
         raise UndefinedValueError(f"{PYIQA} divides by the brightest pixel, and this LR is black")
     with torch.inference_mode():
-        return float(pyiqa_models.model_class("piqe_arch", "PIQE")()(pyiqa_models.unit_range(image)))
+        return float(iqa.model_class("piqe_arch", "PIQE")()(iqa.unit_range(image)))
 
 
 def _large_enough(sample: Sample) -> torch.Tensor:
-    image = eight_bit_rgb(sample.lr, "PIQE")
+    image = iqa.eight_bit_rgb(sample.lr, "PIQE")
     if min(image.shape[-2:]) < BLOCK:
         raise UndefinedValueError(f"PIQE needs {BLOCK} px a side, the LR is {image.shape[-1]}×{image.shape[-2]}")
     return image

@@ -12,7 +12,7 @@ from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.direct import DirectCurve
 from rescale_bench.plots.labels import Anchor
 from rescale_bench.plots.scale import along, limits, panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def plan_rate(selection: Selection, options: Options, direct: Direct, absent: Se
         looks[DIRECT] = DIRECT_STYLE
     scores = [score for score in selection.scores if score.metric == metric and score.group.scale in scales]
     return Plan(
-        title=f"{title_of(metric)} over bitrate",
+        title=f"{selection.title([metric])} over bitrate",
         subtitle=f"protocol {selection.protocol} · codecs of the LR file: {_codecs(selection.codecs)}",
         panels=panels,
         columns=min(2, len(scales)) if len(selection.datasets) > 1 and len(scales) > 1 else 2,

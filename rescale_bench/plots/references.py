@@ -97,7 +97,7 @@ def _metric(frame: pd.DataFrame, label: str, plugins: Registry) -> Chosen:
     from rescale_bench.api.specs import parse_spec
 
     chosen = plugins.choose_metric(parse_spec(label.partition(" (")[0], "--metric"), "--metric")
-    if chosen.record.judges != "hr":
+    if getattr(chosen.record, "judges", "") != "hr":
         raise UsageError(f"{label} does not judge the HR")
     rows = frame[frame["metric"] == label]
     versions = {str(one) for one in rows["metric_version"]} - {""} if "metric_version" in rows else set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import Anchor
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable
 from rescale_bench.plots.style import Style
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def plan_scale(selection: Selection, options: Options) -> Plan:
         if selection.at(metric, dataset)
     ]
     columns = len(selection.datasets) if len(metrics) > 1 else 3
-    what = " and ".join(title_of(metric) for metric in metrics)
     return Plan(
-        title=f"{what} over scale" + (f", relative to {selection.reference}" if options.relative else ""),
+        title=f"{selection.title(metrics)} over scale"
+        + (f", relative to {selection.reference}" if options.relative else ""),
         subtitle=selection.subtitle,
         panels=panels,
         columns=min(columns, 3),

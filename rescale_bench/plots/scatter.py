@@ -13,7 +13,7 @@ from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import Anchor
 from rescale_bench.plots.scale import along as places_along
 from rescale_bench.plots.scale import banded, height_of, limits, native_note, panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
     if without:
         remarks.append(f"Without a place on the x axis: {', '.join(without)}.")
     return Plan(
-        title=f"{title_of(metric)} {against}",
+        title=f"{selection.title([metric])} {against}",
         subtitle=selection.subtitle,
         panels=panels,
         columns=min(3, len(scales)) if len(selection.datasets) > 1 and len(scales) > 1 else 3,

@@ -17,17 +17,6 @@ from rescale_bench.tables.scores import Score, reference_of, scores
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMES = {
-    "psnr_y": "PSNR on Y",
-    "psnr_rgb": "PSNR on RGB",
-    "ssim_y": "SSIM on Y",
-    "ssim_rgb": "SSIM on RGB",
-    "psnr_lr": "PSNR of the LR against the bicubic LR",
-    "ssim_lr": "SSIM of the LR against the bicubic LR",
-    "lpips_alex": "LPIPS (AlexNet)",
-    "niqe_lr": "NIQE of the LR",
-    "piqe_lr": "PIQE of the LR",
-}
 SEVERAL, USUAL = 4, (Decimal(2), Decimal(3), Decimal(4))
 """Figures with one panel per scale show the usual ones where a run has more than four and nobody chose."""
 
@@ -95,6 +84,11 @@ class Selection:
         """List the metrics that wanted names found, in that order."""
         held = dict.fromkeys(score.metric for score in self.scores)
         return [name for base in wanted for name in held if base in (name, name.partition(":")[0].partition(" (")[0])]
+
+    def title(self, metrics: Iterable[str]) -> str:
+        """Name metrics for people: "PSNR on Y and SSIM on Y"."""
+        known = {score.metric: score.about.title for score in self.scores}
+        return " and ".join(known.get(metric, metric) for metric in metrics)
 
     def looks(self, found: Iterable[Score]) -> dict[str, Style]:
         """Give every name its style: its method's, or one of its own where a method comes with several codecs."""
@@ -212,14 +206,9 @@ def left_out(found: Iterable[Score], selection: Selection) -> list[str]:
     ]
 
 
-def title_of(metric: str) -> str:
-    """Name a metric for people; its own name, which carries the convention, where there is no better one."""
-    return NAMES.get(metric, metric)
-
-
 def axis_title(score: Score, relative: bool = False, reference: str = "") -> str:
     """Label an axis with metric, unit and the direction that is better: "PSNR on Y [dB] ↑ better"."""
     arrow = {"up": " ↑ better", "down": " ↓ better", "none": ""}[score.about.direction]
     unit = f" [{score.about.unit}]" if score.about.unit else ""
     against = f" minus {reference}'s" if relative else ""
-    return f"{title_of(score.metric)}{against}{unit}{arrow}"
+    return f"{score.about.title}{against}{unit}{arrow}"

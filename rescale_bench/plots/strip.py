@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import broken, text_size
 from rescale_bench.plots.scale import panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, title_of, usable, usual_scales
+from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.style import Style
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
     if any(score.count("infinite") for score in drawn):
         notes.append("Images with an infinite value (identical) are not drawn.")
     return Plan(
-        title=f"{title_of(metric)} image by image"
+        title=f"{selection.title([metric])} image by image"
         + (f", relative to {selection.reference}" if options.relative else ""),
         subtitle=selection.subtitle,
         panels=panels,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.api.records import ImageFile, Method, Protocol
+from rescale_bench.api.records import ImageFile, Method, Protocol, SetMetric
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import parse_scales
 from rescale_bench.api.specs import parse_list
@@ -84,7 +84,7 @@ def plan(request: Request, registry: Registry) -> Plan:
     protocol = registry.choose_protocol(request.protocol)
     scales = parse_scales(request.scales)
     methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "--methods"))
-    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(request.metrics, "--metrics"))
+    metrics = _metrics(request, registry)
     _refuse_sets(metrics)
     codecs = _codecs(request, registry, protocol)
     cells: list[Cell] = []
@@ -105,9 +105,14 @@ def plan(request: Request, registry: Registry) -> Plan:
     return Plan(tuple(cells), tuple(metrics), protocol, tuple(notes))
 
 
+def _metrics(request: Request, registry: Registry) -> list[Chosen]:
+    specs = parse_list(request.metrics, "--metrics") if request.metrics else map(Spec, registry.default_metrics)
+    return _distinct(registry.choose_metric(spec) for spec in specs)
+
+
 def _refuse_sets(metrics: Sequence[Chosen]) -> None:
     for metric in metrics:
-        if metric.record.judges == "set":
+        if isinstance(metric.record, SetMetric):
             raise UsageError(
                 f"--metrics: {metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
                 f"`rescale-bench distribution --metrics {metric.record.name}`"
@@ -276,7 +281,7 @@ def preflight(plan: Plan, registry: Registry) -> None:
     Raises UsageError with all problems and the commands that help, so that nothing fails after hours.
     """
     codecs = {cell.codec.partition(":")[0] for cell in plan.cells} - {NO_FILE}
-    needed = [*(metric.record for metric in plan.metrics), *(registry.codecs[name] for name in sorted(codecs))]
-    problems = list(dict.fromkeys(problem for item in needed for problem in item.requires()))
-    if problems:
-        raise RescaleBenchError("cannot start: " + "; ".join(problems))
+    needed = [problem for metric in plan.metrics for problem in metric.record.problems()]
+    needed += [problem for name in sorted(codecs) for problem in registry.codecs[name].requires()]
+    if needed:
+        raise RescaleBenchError("cannot start: " + "; ".join(dict.fromkeys(needed)))

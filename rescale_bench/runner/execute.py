@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rescale_bench.api.metrics import about
 from rescale_bench.api.registry import Registry
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_device
@@ -170,23 +171,14 @@ def _measure(store: Store, measured: Iterator[dict[str, Any]], total: int, quiet
 def _describe(store: Store, request: Request, grid: Plan, command: Sequence[str]) -> None:
     """Write run.json; what earlier requests on this folder said of their metrics stays."""
     old = store.read_json("run.json")
-    about = {
-        metric.label: {
-            "direction": metric.record.direction,
-            "unit": metric.record.unit,
-            "decimals": metric.record.decimals,
-            "pool": metric.record.pool,
-            "repeatable": metric.record.repeatable,
-        }
-        for metric in grid.metrics
-    }
+    described = {metric.label: about(metric.record, metric.label) for metric in grid.metrics}
     text = shlex.join(command)
     history = [*old.get("history", []), text] if [text] != old.get("history", [])[-1:] else old["history"]
     content = {
         "schema": SCHEMA,
-        "asked": request.asked(),
+        "asked": {**request.asked(), "metrics": ",".join(metric.label for metric in grid.metrics)},
         "history": history,
-        "metrics": {**old.get("metrics", {}), **about},
+        "metrics": {**old.get("metrics", {}), **described},
     }
     store.write_json("run.json", content)
 

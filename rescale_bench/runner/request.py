@@ -10,7 +10,6 @@ from typing import Any
 
 from rescale_bench.errors import UsageError
 from rescale_bench.machine.memory import parse_bytes
-from rescale_bench.metrics import DEFAULT_METRICS
 from rescale_bench.runner.arithmetic import DTYPES
 
 DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
@@ -23,7 +22,8 @@ MANY = 8
 class Request:
     """One `run` command.
 
-    methods, datasets, scales, metrics, codecs: lists as texts of the command line ("" codecs: each method's own).
+    methods, datasets, scales, metrics, codecs: lists as texts of the command line ("" metrics: those whose records
+    say so; "" codecs: each method's own).
     protocol: name, with switches if any. output: folder (None: runs/<protocol>). limit: images per data set (0: all).
     jobs: processes. threads: torch threads per process (0: cores / jobs). device: cpu, cuda, cuda:1, or auto.
     reference: method that tables compare with. keep: store LR files and restored images.
@@ -40,7 +40,7 @@ class Request:
     datasets: str = "photos"
     scales: str = "2,3,4"
     protocol: str = "rgb8"
-    metrics: str = ",".join(DEFAULT_METRICS)
+    metrics: str = ""
     codecs: str = ""
     output: Path | None = None
     limit: int = 0

@@ -26,7 +26,6 @@ from rescale_bench.images.files import Loaded, read_image
 from rescale_bench.machine.allocator import give_back, keep_freed_memory
 from rescale_bench.machine.memory import free_bytes
 from rescale_bench.machine.precision import exact_float32
-from rescale_bench.metrics.placement import on_device
 from rescale_bench.networks.compiling import compile_rescaler
 from rescale_bench.roundtrip.cell import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
 from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
@@ -201,7 +200,7 @@ class Worker:
         chosen = [metric for metric in self.metrics if metric.record.on_device]
         if self.setup.device == "cpu" or not chosen:
             return {}
-        there = on_device(sample, self.setup.device)
+        there = sample.to(self.setup.device)
         return {metric.label: measured(metric, there, method, traces) for metric in chosen}
 
     def _score(self, works: Sequence[Work]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rescale_bench.api.metrics import ABOUT
 from rescale_bench.errors import StoreError
 from rescale_bench.machine.limits import refuse_large_table
 from rescale_bench.machine.printable import printable
@@ -24,11 +25,13 @@ IDENTITY = (
     "protocol", "protocol_version", "seed", "tile", "dtype", "native", "ceiling",
 )  # fmt: skip
 MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width", "tiled")
-METRIC = ("direction", "unit", "decimals", "pool", "repeatable")
-COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *METRIC, "value", "status", "error", *MEASURED)
+COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *ABOUT, "value", "status", "error", *MEASURED)
 JOURNAL_BYTES = "journal_bytes"
 """Attribute of a table: the size of the journal that it was made from."""
-TEXTS = ("scale", "image", "method", "options", "error", "weights", "weights_sha256", "image_sha256", "codec", "tile")
+TEXTS = (
+    "scale", "image", "method", "options", "error", "weights", "weights_sha256", "image_sha256", "codec", "tile",
+    "tolerance",
+)  # fmt: skip
 ORDER = ("protocol", "dataset", "image", "scale_number", "codec", "method", "options", "weights", "seed", "metric")
 
 
@@ -300,7 +303,7 @@ def _rows(cell: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> 
             **shared,
             "metric": name,
             "metric_version": entry.get("version", ""),
-            **{key: about.get(key) for key in METRIC},
+            **{key: about.get(key) for key in ABOUT},
             "value": entry.get("value"),
             "status": entry["status"],
             "error": entry.get("error", ""),

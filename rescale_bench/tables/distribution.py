@@ -8,8 +8,9 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, cast
 
+from rescale_bench.api.metrics import SetMetric
 from rescale_bench.api.specs import publishable
-from rescale_bench.metrics.distribution import few_images
+from rescale_bench.metrics import own_metrics
 from rescale_bench.runs.set_values import SetValue, digest
 from rescale_bench.tables.layout import INCOMPLETE, MISSING, Cell, Column, Table, number
 from rescale_bench.tables.scores import GROUP, Group
@@ -170,7 +171,9 @@ def _notes(found: Sequence[Distance]) -> Iterator[str]:
     for metric in dict.fromkeys(one.metric for one in found):
         counts = sorted({one.images for one in found if one.metric == metric and one.value is not None})
         if counts:
-            yield few_images(metric, counts[0])
+            record = next((one for one in own_metrics() if one.name == metric), None)
+            if isinstance(record, SetMetric):
+                yield record.validity(counts[0])
     features = dict.fromkeys(one.features for one in found if one.value is not None)
     names = " and ".join(dict.fromkeys(one.metric for one in found))
     for text in features:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.metrics import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +25,6 @@ CELL = (
     "tile", "dtype", "image", "seed", "metric", "metric_version",
 )  # fmt: skip
 TEXTS = ("protocol", "protocol_version", "dataset", "codec", "scale", "method", "options", "weights", "image", "metric")
-FIRST = (
-    "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips_alex", "psnr_lr", "ssim_lr", "niqe_lr", "piqe_lr",
-    "bpp", "bpp_lr",
-)  # fmt: skip
-"""Metrics that are printed first, in this order; the others follow by name."""
-COSTS = ("params", "macs_", "seconds_", "peak_mb_")
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +36,7 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.empty:
         raise UsageError("there is nothing to tabulate: the run holds no rows")
-    rows = frame.assign(**{name: value for name, value in DEFAULTS.items() if name not in frame.columns})
+    rows = described(frame.assign(**{name: value for name, value in DEFAULTS.items() if name not in frame.columns}))
     for name in (
         *CELL,
         "direction",
@@ -99,7 +94,8 @@ def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str
 
     A wanted `piqe_lr` also finds `piqe_lr:channels=bgr`. Raises UnknownNameError for what the run lacks.
     """
-    known = sorted(set(rows["metric"]), key=_order)
+    order = rows.drop_duplicates("metric").set_index("metric")["order"]
+    known = sorted(order.index, key=lambda name: (int(order[name]), name))
     if wanted is None:
         return known
     found: list[str] = []
@@ -114,10 +110,3 @@ def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str
 def base_name(metric: str) -> str:
     """Cut options and version off a metric's name: "piqe_lr:channels=bgr" is "piqe_lr"."""
     return metric.partition(" (")[0].partition(":")[0]
-
-
-def _order(metric: str) -> tuple[int, int, str]:
-    base = base_name(metric)
-    if base in FIRST:
-        return 0, FIRST.index(base), metric
-    return (2 if base.startswith(COSTS) else 1), 0, metric

@@ -53,6 +53,7 @@ class About:
     decimals: int
     pool: str
     repeatable: bool
+    title: str
 
 
 @dataclass
@@ -199,10 +200,10 @@ def _images(rows: pd.DataFrame) -> dict[Group, int]:
 
 
 def _abouts(rows: pd.DataFrame) -> dict[str, About]:
-    columns = ["metric", "direction", "unit", "decimals", "pool", "repeatable"]
+    columns = ["metric", "direction", "unit", "decimals", "pool", "repeatable", "title"]
     first = rows[columns].drop_duplicates("metric")
     return {
-        row.metric: About(row.direction, row.unit, int(row.decimals), row.pool, _true(row.repeatable))
+        row.metric: About(row.direction, row.unit, int(row.decimals), row.pool, _true(row.repeatable), row.title)
         for row in cast(Iterator[Any], first.itertuples(index=False))
     }
 
