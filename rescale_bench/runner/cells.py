@@ -106,8 +106,8 @@ def plan(request: Request, registry: Registry) -> Plan:
 
 
 def _metrics(request: Request, registry: Registry) -> list[Chosen]:
-    specs = parse_list(request.metrics, "--metrics") if request.metrics else map(Spec, registry.default_metrics)
-    return _distinct(registry.choose_metric(spec) for spec in specs)
+    names = request.metrics or ",".join(registry.default_metrics)
+    return _distinct(registry.choose_metric(spec) for spec in parse_list(names, "--metrics"))
 
 
 def _refuse_sets(metrics: Sequence[Chosen]) -> None:
