@@ -145,7 +145,7 @@ def test_command_draws_and_prints_bd_rates(tmp_path, capsys, data_root):
     shown = capsys.readouterr()
     assert code == 0
     assert DIRECT in shown.out
-    assert "BD-rate [%]" in shown.out
+    assert "BD-rate ↓ [%]" in shown.out
     assert DIRECT in target.read_text()
     assert shown_panels(frame)[0].images == ((path.stem, ""),)
 
@@ -172,10 +172,10 @@ def test_bd_table_says_where_curves_cross_and_what_lacks():
     curves = {("a", "2", "jpeg", name): points for name, points in
               (("bicubic", flat), ("steep", steep), ("apart", apart))}  # fmt: skip
     table, notes = bd_table(bd_rows(curves, "bicubic"), "psnr_y")
-    titles = [column.title for column in table.columns]
-    rows = {row[titles.index("method")].text: dict(zip(titles, row, strict=True)) for row in table.rows}
+    titles = [column.heading for column in table.columns]
+    rows = {row.method: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     # In log2(rate) the lines 30 + t and 29 + 2.5 t meet at t = 2/3, where both are at 30.667.
-    assert float(rows["steep"]["crossing at"].text) == pytest.approx(30 + 2 / 3, abs=0.01)
+    assert rows["steep"]["crossing at"].value == pytest.approx(30 + 2 / 3, abs=0.01)
     assert rows["apart"]["BD-rate ↓ [%]"].text == rows["apart"]["BD-PSNR ↑ [dB]"].text == "–"
     assert rows["apart"]["BD-rate ↓ [%]"].signs == "(1)"
     assert (rows["apart"]["overlap"].text, rows["apart"]["overlap"].signs) == ("0%", "‡")

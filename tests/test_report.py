@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -18,13 +19,14 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.plots import rate_curves
 from rescale_bench.report import View, build_report, draw_charts, read_source
-from rescale_bench.report.board import sort_key
 from rescale_bench.report.budget import LEVELS, Ledger
 from rescale_bench.report.charts import inline
 from rescale_bench.report.crops import data_uri, enlarged, reduced, squared_error, worst_box
+from rescale_bench.report.page import _sort_value
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.runs.store import read_table
 from rescale_bench.statistics.bdrate import bd_rate
+from rescale_bench.tables.model import Column, TableCell
 from rescale_bench.tables.ranks import rank_methods
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -324,15 +326,20 @@ def test_equal_runs_give_equal_pages(tmp_path, page):
     assert page(folder) == page(folder)
 
 
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("×1.5", "1.5"), ("30.25", "30.25"), ("+0.5 ± 0.3", "0.5"), ("-4.35 ± 0.9", "-4.35"), ("∞", "Infinity"),
-        ("-∞", "-Infinity"), ("–", ""), ("reference", "0"), ("8.66e+11", "8.66e+11"), ("3/5 (2 failed)", "3"), ("", ""),
-    ],
-)  # fmt: skip
-def test_sort_keys(text, key):
-    assert sort_key(text) == key
+def test_cells_sort_by_their_numbers(tmp_path, page):
+    """The values behind the cells are those of the rows, to the last digit, whatever is printed."""
+    folder = make_run(tmp_path / "run", keep=False)
+    expected = read_table(folder).query("metric == 'psnr_y'").groupby(["scale", "method"])["value"].mean()
+    rows = re.findall(r'<tr data-method="(.*?)" data-scale="(.*?)"(.*?)</tr>', page(folder), re.DOTALL)
+    values = {(scale, method): re.findall(r'data-value="(.*?)"', cells) for method, scale, cells in rows[:6]}
+    assert {key: float(cells[3]) for key, cells in values.items()} == dict(expected)
+    assert values["2", "bicubic"][:3] == ["2.0", "bicubic", "2.0"]
+    assert values["2", "bicubic"][4] == "0.0"
+
+
+@pytest.mark.parametrize(("value", "text"), [(math.inf, "Infinity"), (-math.inf, "-Infinity"), (None, "")])
+def test_sort_values_are_numbers_of_javascript(value, text):
+    assert _sort_value(TableCell("?", value), Column("psnr_y")) == text
 
 
 def test_headings_say_which_end_is_better(tmp_path, page):

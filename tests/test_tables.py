@@ -14,8 +14,9 @@ from scipy import stats
 
 from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.tables import leaderboard, leaderboard_page, render, sweep_matrix, write_leaderboard
-from rescale_bench.tables.layout import number
+from rescale_bench.statistics.paired import summarise
+from rescale_bench.tables import leaderboard, leaderboard_page, render
+from rescale_bench.tables.model import Column, Row, Table, TableCell, marked, number, paired_text, signed
 from rescale_bench.tables.rows import choose_metrics, prepare
 
 METRICS = {
@@ -56,8 +57,8 @@ def board():
 
 def cells(board, table=0):
     found = board.sections[0].tables[table]
-    names = [column.title for column in found.columns]
-    return [dict(zip(names, line, strict=True)) for line in found.rows]
+    names = [column.heading for column in found.columns]
+    return [dict(zip(names, line.cells, strict=True)) for line in found.rows]
 
 
 def line(board, method):
@@ -94,7 +95,7 @@ def test_protocols_datasets_scales_and_codecs_are_never_mixed():
         33.0,
         pytest.approx(33.1667, abs=1e-4),
     ]
-    titles = [section.title for section in board.sections]
+    titles = [section.setting.title for section in board.sections]
     assert "Set5 · protocol rgb8 version 1 · codec jpeg:quality=90" in titles
 
 
@@ -273,10 +274,10 @@ def sweep():
 
 
 def test_sweep_is_a_matrix_that_says_where_a_method_is_not_native():
-    section = sweep_matrix(sweep(), "psnr_y")[0]
-    assert [column.title for column in section.tables[0].columns][1:] == [f"×{scale}" for scale in SCALES[:10]]
-    assert [column.title for column in section.tables[1].columns][1:] == ["×2.1", "×2.2"]
-    found = {line[0].text: line[1:] for line in section.tables[0].rows}
+    (section,) = leaderboard(sweep(), metrics=["psnr_y"]).sections
+    assert [column.heading for column in section.tables[0].columns][1:] == [f"×{scale}" for scale in SCALES[:10]]
+    assert [column.heading for column in section.tables[1].columns][1:] == ["×2.1", "×2.2"]
+    found = {line.method: line.cells[1:] for line in section.tables[0].rows}
     assert [cell.signs for cell in found["irn-type3"]] == ["†"] * 4 + [""] + ["†"] * 4 + [""]
     assert found["irn-type3"][4].text == "–"
     assert found["bicubic"][4].mark == ""  # alone at ×1.5
@@ -367,23 +368,14 @@ def test_unknown_format(board):
         render(board, "markdwn")
 
 
-def test_page_is_reproducible_and_says_how_it_was_made(board, tmp_path):
+def test_page_is_reproducible_and_says_how_it_was_made(board):
     text = leaderboard_page(board, "rescale-bench run\nrescale-bench export")
     assert "`rgb8` (version 1)" in text
     assert "Set5 (3 images)" in text
     assert "      rescale-bench run\n      rescale-bench export\n" in text
     data = frame(rows("bicubic", A), rows("lanczos3", B), rows("nearest", C))
-    write_leaderboard(data, tmp_path / "new" / "leaderboard.md", "rescale-bench run\nrescale-bench export")
-    assert (tmp_path / "new" / "leaderboard.md").read_text() == text
     shuffled = data.sample(frac=1, random_state=3)
-    write_leaderboard(shuffled, tmp_path / "again.md", "rescale-bench run\nrescale-bench export")
-    assert (tmp_path / "again.md").read_text() == text
-
-
-def test_page_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write"):
-        write_leaderboard(frame(rows("bicubic", A)), tmp_path / "file" / "leaderboard.md")
+    assert leaderboard_page(leaderboard(shuffled), "rescale-bench run\nrescale-bench export") == text
 
 
 def test_a_bare_table_is_enough():
@@ -410,3 +402,54 @@ def test_numbers(value, decimals, text):
 
 def test_no_negative_zero():
     assert number(-0.00001, 3) == "0.000"
+
+
+# --- numbers ---------------------------------------------------------------------
+
+
+def test_cells_keep_the_numbers_that_they_print(board):
+    (section,) = board.sections
+    (table,) = section.tables
+    columns = {column.heading: column for column in table.columns}
+    psnr, gap = columns["psnr_y ↑ [dB]"], columns["Δ vs bicubic"]
+    assert (psnr.metric, psnr.direction, psnr.unit, psnr.decimals) == ("psnr_y", "up", "dB", 3)
+    assert (gap.metric, gap.direction, gap.kind) == ("psnr_y", "up", "difference")
+    found = line(board, "lanczos3")
+    assert found["psnr_y ↑ [dB]"].value == pytest.approx(sum(B) / 3, abs=0)
+    assert found["Δ vs bicubic"].value == pytest.approx(np.mean(np.subtract(B, A)))
+    assert (found["scale"].value, found["images"].value, found["method"].value) == (2, 3, None)
+    assert line(board, "bicubic")["Δ vs bicubic"].value == 0
+
+
+def test_missing_and_infinite_values_keep_their_number():
+    broken = [row("irn", "image0", math.nan, status="undefined")]
+    board = leaderboard(frame(rows("bicubic", [math.inf]), broken))
+    assert (line(board, "bicubic")["psnr_y ↑ [dB]"].value, line(board, "irn")["psnr_y ↑ [dB]"].value) == (
+        math.inf,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(0.5, 2, "+0.50"), (-4.354, 2, "-4.35"), (0.0, 2, "+0.00"), (1.8e-15, 2, "+1.8e-15"), (-1e-4, 3, "-1.0e-04"),
+     (math.inf, 2, "+∞"), (-math.inf, 2, "-∞"), (None, 2, "–")],
+)  # fmt: skip
+def test_differences_are_signed_and_never_vanish(value, decimals, text):
+    assert signed(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([0.5, 0.6, 0.1], "+0.40 ± 0.66"), ([0.001, -0.002, 0.3], "+0.10 ± 0.43"), ([0.5], "+0.500 (n = 1)"),
+     ([-1.0, -1.0], "-1.000 ± 0.000"), ([4e-15, 0.0], "+2.0e-15 ± 2.5e-14"), ([0.3, -0.3001], "-0.0 ± 3.8")],
+)  # fmt: skip
+def test_paired_differences_have_a_digit_beyond_their_half_width(values, text):
+    assert paired_text(summarise(values), 3) == text
+
+
+def test_only_ranked_values_between_two_rules_are_marked():
+    column = Column("a", metric="a", direction="down")
+    cells = [TableCell(f"{value}", value, ranked) for value, ranked in ((2, True), (1, False), (3, True), (5, True))]
+    table = marked(Table("", (column,), tuple(Row((cell,), ruled=index == 3) for index, cell in enumerate(cells))))
+    assert [row.cells[0].mark for row in table.rows] == ["best", "", "second", ""]

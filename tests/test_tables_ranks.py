@@ -9,7 +9,8 @@ from scipy import stats
 
 from rescale_bench.cli import main
 from rescale_bench.errors import UsageError
-from rescale_bench.tables.ranks import rank_board, rank_methods, render_ranks
+from rescale_bench.tables import render
+from rescale_bench.tables.ranks import rank_board, rank_methods
 from rescale_bench.tables.rows import prepare
 from rescale_bench.tables.seeds import seed_spreads
 
@@ -106,7 +107,7 @@ def test_fifty_images_get_a_bca_interval():
     found = rank_methods(frame(rows("a", BASE), rows("b", gain(0.5, 0.3, 120))))[0]
     rank = found.ranks[1]
     assert rank.low < rank.difference.mean < rank.high < 0
-    assert "BCa 95 %" in render_ranks([found])
+    assert "BCa 95 %" in render(rank_board([found]))
 
 
 def test_data_sets_weigh_equally_and_are_named():
@@ -136,7 +137,7 @@ def test_protocols_scales_and_codecs_stay_apart():
 def test_nothing_to_rank_is_an_error():
     with pytest.raises(UsageError, match="no two methods"):
         rank_methods(frame(rows("a", BASE[:8])))
-    with pytest.raises(UsageError, match="name others with --metrics"):
+    with pytest.raises(UsageError, match="name the metrics to rank by"):
         rank_methods(frame(rows("a", BASE[:8], metric="own")))
 
 
@@ -173,10 +174,10 @@ def test_the_spread_over_seeds_stands_apart_from_the_interval_over_images(place,
     assert rank.spread.seeds == 3
     assert rank.spread.sd == pytest.approx(np.std([0, 0.13, 0.26], ddof=1))
     assert by_label["bicubic"].spread is None
-    text = render_ranks([found])
+    text = render(rank_board([found]))
     assert "0.13 (3)" in text
     assert "it is no part of the interval" in text
-    record = next(one for one in json.loads(render_ranks([found], "json")) if one["method"] == label)
+    record = next(one for one in json.loads(render(rank_board([found]), "json")) if one["method"] == label)
     assert (record["seeds"], record["sd_over_seeds"]) == (3, pytest.approx(0.13))
 
 
@@ -185,4 +186,4 @@ def test_the_spread_is_over_images_that_all_seeds_share():
     second[0]["value"] = np.inf
     spread = seed_spreads(prepare(frame(rows("bicubic", BASE[:8]), first, second)))
     assert [one.sd for one in spread.values()] == [pytest.approx(np.std([0, 1], ddof=1))]
-    assert "SD over seeds" not in render_ranks(rank_methods(frame(rows("a", BASE[:8]), rows("b", BASE[:8] + 1))))
+    assert "SD over seeds" not in render(rank_board(rank_methods(frame(rows("a", BASE[:8]), rows("b", BASE[:8] + 1)))))

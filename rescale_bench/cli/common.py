@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.errors import UsageError
+from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ def say(*text: Any) -> None:
     """Print a remark on stderr, after what stdout was given before: both may go to one file."""
     sys.stdout.flush()
     print(*(printable(str(part), keep="\n\t") for part in text), file=sys.stderr)
+
+
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Put the name of a flag before what a call has to say about its value."""
+    try:
+        yield
+    except UnknownNameError:
+        raise
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from None
 
 
 def styled() -> bool:

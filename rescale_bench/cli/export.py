@@ -13,7 +13,7 @@ from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from rescale_bench.tables.tidy_files import TidyFormat
+    from rescale_bench.tables.export import TidyFormat
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".json": "json", ".tex": "latex"}
@@ -107,7 +107,7 @@ def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace
 
 
 def _tidy(name: str | None, frame: Any, form: str, flag: str) -> None:
-    from rescale_bench.tables.tidy_files import rows_text, write_rows
+    from rescale_bench.tables.export import rows_text, write_rows
 
     if not name:
         sys.stdout.write(rows_text(frame, "csv" if form == "csv" else "json"))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_run
+from rescale_bench.cli.common import add_input, naming, read_run
 
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 
@@ -48,10 +48,11 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     path, frame = read_run(known.input)
     if known.rank:
-        from rescale_bench.tables.ranks import rank_methods, render_ranks
+        from rescale_bench.tables.ranks import rank_board, rank_methods
 
-        print(render_ranks(rank_methods(frame, metric_names(known.metrics)), known.format))
-        return 0
-    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(path))
+        with naming("--rank"):
+            board = rank_board(rank_methods(frame, metric_names(known.metrics)))
+    else:
+        board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(path))
     print(render(board, known.format))
     return 0

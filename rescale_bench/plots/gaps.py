@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,18 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.plots.rate import DIRECT, RATE, Direct, Point, collect
 from rescale_bench.plots.selection import Options, select, usual_scales
 from rescale_bench.statistics.bdrate import MUCH_OVERLAP, Delta, Interpolation, bd_psnr, bd_rate
-from rescale_bench.tables.layout import INCOMPLETE, MISSING, Cell, Column, Table
+from rescale_bench.tables.model import (
+    INCOMPLETE,
+    MISSING,
+    Column,
+    Row,
+    Table,
+    TableCell,
+    method_cell,
+    scale_cell,
+    signed,
+)
+from rescale_bench.tables.rendering import plain_table
 from rescale_bench.tables.scores import reference_of
 
 if TYPE_CHECKING:
@@ -54,11 +64,11 @@ class BdRow:
         return "; ".join([*found, *([self.reason] if self.reason else [])])
 
     @property
-    def crossings(self) -> str:
-        """List the places where the curves cross: qualities, or rates where there is no BD-rate."""
+    def crossings(self) -> tuple[Sequence[float], str]:
+        """Give the places where the curves cross and their unit: qualities, or rates where there is no BD-rate."""
         if self.rate and self.rate.value is not None:
-            return ", ".join(f"{place:.4g}" for place in self.rate.crossings)
-        return ", ".join(f"{place:.4g} bpp" for place in self.quality.crossings) if self.quality else ""
+            return self.rate.crossings, ""
+        return (self.quality.crossings, " bpp") if self.quality else ((), "")
 
 
 @dataclass(frozen=True)
@@ -167,48 +177,45 @@ def _compare(row: BdRow, base: Sequence[Point], points: Sequence[Point], interpo
 
 def bd_table(rows: Sequence[BdRow], metric: str) -> tuple[Table, tuple[str, ...]]:
     """Lay the comparisons out; the notes say what the columns mean, and by sign why a number is missing."""
-    unit = "BD-PSNR ↑ [dB]" if metric.startswith("psnr") else f"BD-{metric}"
-    heads = ("data set", "scale", "codec", "method", "against", "BD-rate ↓ [%]", unit, "overlap", "crossing at")
-    lines: list[tuple[Cell, ...]] = []
-    reasons: list[str] = []
-    for row in rows:
-        if row.lacking and row.lacking not in reasons:
-            reasons.append(row.lacking)
-        sign = f"({reasons.index(row.lacking) + 1})" if row.lacking else ""
-        words = (row.dataset, f"×{row.scale}", row.codec, row.label, row.anchor)
-        rate, quality = (
-            Cell(text, signs=sign if text == MISSING else "")
-            for text in (_number(row.rate, 2), _number(row.quality, 3))
-        )
-        little = row.rate is not None and row.rate.overlap < MUCH_OVERLAP
-        overlap = Cell(f"{row.rate.overlap:.0%}" if row.rate else MISSING, signs=INCOMPLETE if little else "")
-        compared = {rate.text, quality.text} != {MISSING}
-        numbers = (rate, quality, overlap, Cell(row.crossings or ("no" if compared else MISSING)))
-        lines.append((*map(Cell, words), *numbers))
+    psnr = metric.startswith("psnr")
+    columns = (
+        Column("data set", "text"), Column("scale"), Column("codec", "text"), Column("method", "text"),
+        Column("against", "text"), Column("BD-rate", direction="down", unit="%"),
+        Column("BD-PSNR", direction="up", unit="dB") if psnr else Column(f"BD-{metric}"),
+        Column("overlap"), Column("crossing at"),
+    )  # fmt: skip
+    reasons = list(dict.fromkeys(row.lacking for row in rows if row.lacking))
+    lines = tuple(Row(tuple(_cells(row, reasons)), row.label, row.scale) for row in rows)
     how = next((row.rate.interpolation for row in rows if row.rate), "")
-    explained = [
+    notes = (
         "BD-rate ↓: negative saves bits at equal quality" + (f"; {how} interpolation." if how else "."),
         f"overlap: the shared part of both quality ranges; {INCOMPLETE} below {MUCH_OVERLAP:.0%}.",
         "crossing at: the quality at which the curves change places, so that which is better depends on where.",
-    ]
-    columns = tuple(Column(head, numeric=index == 1 or index > 4) for index, head in enumerate(heads))
-    notes = (*explained, *(f"({index}) {reason}" for index, reason in enumerate(reasons, start=1)))
-    return Table("", columns, tuple(lines)), notes
+        *(f"({index}) {reason}" for index, reason in enumerate(reasons, start=1)),
+    )
+    return Table("", columns, lines), notes
+
+
+def _cells(row: BdRow, reasons: Sequence[str]) -> Iterator[TableCell]:
+    sign = f"({reasons.index(row.lacking) + 1})" if row.lacking else ""
+    yield from (TableCell(row.dataset), scale_cell(row.scale), TableCell(row.codec))
+    yield from (method_cell(row.label), TableCell(row.anchor))
+    values = [None if delta is None else delta.value for delta in (row.rate, row.quality)]
+    for value, decimals in zip(values, (2, 3), strict=True):
+        yield TableCell(signed(value, decimals), value, signs=sign if value is None else "")
+    if row.rate is None:
+        yield TableCell(MISSING)
+    else:
+        overlap = row.rate.overlap
+        yield TableCell(f"{overlap:.0%}", overlap, signs=INCOMPLETE if overlap < MUCH_OVERLAP else "")
+    places, unit = row.crossings
+    nowhere = MISSING if values == [None, None] else "no"
+    yield TableCell(", ".join(f"{place:.4g}{unit}" for place in places) or nowhere, places[0] if places else None)
 
 
 def bd_text(rows: Sequence[BdRow], metric: str) -> str:
     """Write the comparisons as a plain table, notes as lines below it."""
-    from tabulate import tabulate
-
     if not rows:
         return "no two curves to compare: give several codec settings, and a reference that the run holds"
     table, notes = bd_table(rows, metric)
-    heads = [re.sub(" [↑↓]", "", column.title) for column in table.columns]
-    lines = [[cell.text for cell in row] + ["".join(dict.fromkeys(cell.signs for cell in row))] for row in table.rows]
-    right = ["right" if column.numeric else "left" for column in table.columns]
-    text = tabulate(lines, headers=[*heads, ""], disable_numparse=True, colalign=[*right, "left"])
-    return "\n".join([text, "", *notes])
-
-
-def _number(delta: Delta | None, decimals: int) -> str:
-    return MISSING if delta is None or delta.value is None else f"{delta.value:+.{decimals}f}"
+    return "\n".join([plain_table(table), "", *notes])

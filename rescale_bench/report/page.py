@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rescale_bench
 from rescale_bench.machine.printable import printable
 from rescale_bench.plots.references import References
-from rescale_bench.report import board, facts, significance
+from rescale_bench.report import facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
 from rescale_bench.report.pictures import Album, album
@@ -21,6 +21,7 @@ from rescale_bench.report.subjects import Found, find_subjects
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
+    from rescale_bench.tables.model import Column, Section, TableCell
 
 FACTOR = 8
 """Differences are drawn so many times as strong."""
@@ -79,7 +80,7 @@ def _context(
 ) -> dict[str, Any]:
     from rescale_bench.tables import leaderboard
 
-    groups = board.board_groups(leaderboard(source.frame, view.reference, view.metrics, set_values=source.set_values))
+    sections = leaderboard(source.frame, view.reference, view.metrics, set_values=source.set_values).sections
     metric = significance.chosen_metric(source, view.metric)
     failed = facts.failures(source.rows)
     return {
@@ -87,9 +88,9 @@ def _context(
         "view": view,
         "version": rescale_bench.__version__,
         "summary": _summary(source, len(failed)),
-        "groups": groups,
+        "groups": _by_protocol(sections),
         "scales": _scales(source),
-        "parts": list(dict.fromkeys(part.name for group in groups for part in group.parts)),
+        "parts": list(dict.fromkeys(section.setting.name for section in sections)),
         "ranks": significance.rank_groups(source, metric),
         "gaps": significance.rate_gaps(source, view.reference, metric, references),
         "charts": charts,
@@ -103,6 +104,14 @@ def _context(
         "factor": FACTOR,
         "zoom": ZOOM,
     }
+
+
+def _by_protocol(sections: Sequence[Section]) -> list[tuple[str, str, list[Section]]]:
+    """Group sections by protocol and its version: nothing of one group is ranked with another's."""
+    groups: dict[tuple[str, str], list[Section]] = {}
+    for section in sections:
+        groups.setdefault((section.setting.protocol, section.setting.protocol_version), []).append(section)
+    return [(*key, members) for key, members in groups.items()]
 
 
 def _scales(source: Source) -> list[str]:
@@ -139,9 +148,23 @@ def _render(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters |= {"sort_value": _sort_value, "first_order": _first_order}
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return templates.get_template("page.html.j2").render(**context, style=style, script=script, digest=digest)
+
+
+def _sort_value(cell: TableCell, column: Column) -> str:
+    """Write what a cell sorts by: its number as JavaScript reads it ("" without one), or its text."""
+    if not column.numeric:
+        return cell.text.casefold()
+    return "" if cell.value is None else repr(float(cell.value)).replace("inf", "Infinity")
+
+
+def _first_order(column: Column) -> str:
+    """Say how the first click sorts: best first, differences without a better end from large to small."""
+    falling = column.direction == "up" or (column.kind == "difference" and column.direction == "none")
+    return "descending" if falling else "ascending"
 
 
 def _shown(value: object) -> object:

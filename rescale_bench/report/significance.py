@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.plots.references import References, reference_curves
-from rescale_bench.report.board import Grid, grid_of
 from rescale_bench.report.source import Source
-from rescale_bench.tables.layout import Cell, Column, Table
+from rescale_bench.tables.model import Column, Row, Table, TableCell, scale_cell
 from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Ranked:
     name: str
     protocol: str
     verdict: str
-    grid: Grid
+    table: Table
     notes: tuple[str, ...]
 
 
@@ -50,7 +50,7 @@ class Ranks:
     @property
     def opened(self) -> bool:
         """Whether the tables stand open."""
-        return sum(len(group.grid.lines) for group in self.groups) <= LONG
+        return sum(len(group.table.rows) for group in self.groups) <= LONG
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Gaps:
     """BD-rates. protocol: "" where the run has one. problem: why curves could not be compared, "" otherwise."""
 
     protocol: str
-    grid: Grid | None
+    table: Table | None
     notes: tuple[str, ...]
     problem: str = ""
 
     @property
     def opened(self) -> bool:
         """Whether the table stands open."""
-        return self.grid is None or len(self.grid.lines) <= LONG
+        return self.table is None or len(self.table.rows) <= LONG
 
 
 def chosen_metric(source: Source, wanted: str = "") -> str:
@@ -95,7 +95,7 @@ def rank_groups(source: Source, metric: str) -> Ranks:
         frame = source.frame
         rankings = rank_methods(frame[frame["scale"].astype(str).isin(shown)], [metric])
     except UsageError as error:
-        return Ranks(metric, (), problem=str(error).removeprefix("table --rank: "))
+        return Ranks(metric, (), problem=str(error))
     members: dict[tuple[str, str, str], list[Ranking]] = {}
     for one in rankings:
         members.setdefault((one.group.protocol, one.group.protocol_version, one.group.dataset), []).append(one)
@@ -107,32 +107,29 @@ def _ranked(key: tuple[str, str, str], rankings: Sequence[Ranking]) -> Ranked:
     from rescale_bench.tables.ranks import EXPLAINED, rank_board
 
     protocol, version, dataset = key
-    board = rank_board(rankings)
-    codecs = [one.group.codec for one in rankings]
-    pairs = [(codec, table) for codec, section in zip(dict.fromkeys(codecs), board.sections, strict=True)
-             for table in section.tables]  # fmt: skip
-    places = [(pair[0], one.group.scale) for pair, one in zip(pairs, rankings, strict=True)]
-    table = _below_each_other([table for _, table in pairs], places, several=len(set(codecs)) > 1)
-    notes = dict.fromkeys(note for section in board.sections for note in section.notes if note != EXPLAINED)
+    notes = dict.fromkeys(note for section in rank_board(rankings).sections for note in section.notes)
+    notes.pop(EXPLAINED)
     verdicts = dict.fromkeys(_verdict(one) for one in rankings)
     name = f"protocol {protocol} version {version}"
-    return Ranked(dataset, name, "; ".join(verdicts), grid_of(table), tuple(notes))
+    return Ranked(dataset, name, "; ".join(verdicts), _below_each_other(rankings), tuple(notes))
 
 
-def _below_each_other(tables: Sequence[Table], places: Sequence[tuple[str, str]], several: bool) -> Table:
-    """Join tables of unlike columns, codec and scale in columns of their own. several: codecs, else none is named."""
-    widest = max(tables, key=lambda table: len(table.columns))
-    lead = [*[Column("LR as", numeric=False)] * several, Column("scale")]
-    rows: list[tuple[Cell, ...]] = []
-    rules: set[int] = set()
-    for table, (codec, scale) in zip(tables, places, strict=True):
-        rules.add(len(rows))
-        titles = [column.title for column in table.columns]
-        for row in table.rows:
-            cells = dict(zip(titles, row, strict=True))
-            rest = (cells.get(column.title, Cell("")) for column in widest.columns)
-            rows.append((*[Cell(codec.replace("quality=", ""))] * several, Cell(f"×{scale}"), *rest))
-    return Table("", (*lead, *widest.columns), tuple(rows), frozenset(rules - {0}))
+def _below_each_other(rankings: Sequence[Ranking]) -> Table:
+    """Join the tables of rankings, codec (where there are several) and scale in columns of their own."""
+    from rescale_bench.tables.ranks import rank_table
+
+    tables = [rank_table(ranking) for ranking in rankings]
+    columns = max((table.columns for table in tables), key=len)
+    several = len({ranking.group.codec for ranking in rankings}) > 1
+    rows: list[Row] = []
+    for table, ranking in zip(tables, rankings, strict=True):
+        codec = ranking.group.codec.replace("quality=", "")
+        lead = (*[TableCell(codec)] * several, scale_cell(ranking.group.scale))
+        for index, row in enumerate(table.rows):
+            cells = dict(zip(table.columns, row.cells, strict=True))
+            rest = (cells.get(column, TableCell("")) for column in columns)
+            rows.append(dataclasses.replace(row, cells=(*lead, *rest), ruled=bool(rows) and index == 0))
+    return Table("", (*[Column("LR as", "text")] * several, Column("scale"), *columns), tuple(rows))
 
 
 def _verdict(ranking: Ranking) -> str:
@@ -190,5 +187,5 @@ def rate_gaps(source: Source, reference: str, metric: str, references: Mapping[s
             found.append(Gaps(name, None, (), problem))
             continue
         table, notes = bd_table(rows, metric)
-        found.append(Gaps(name, grid_of(table), notes))
+        found.append(Gaps(name, table, notes))
     return tuple(found)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rescale_bench.tables.layout import number
+from rescale_bench.tables.model import number
 from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:

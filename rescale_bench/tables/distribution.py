@@ -6,15 +6,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from rescale_bench.api.metrics import SetMetric
 from rescale_bench.api.specs import publishable
 from rescale_bench.metrics import own_metrics
 from rescale_bench.runs.set_values import SetValue, digest
-from rescale_bench.tables.layout import INCOMPLETE, MISSING, Cell, Column, Table, number
-from rescale_bench.tables.scores import GROUP, Group
-from rescale_bench.tables.sweep import Setting, setting_of
+from rescale_bench.statistics.paired import Direction
+from rescale_bench.tables.model import (
+    INCOMPLETE,
+    MISSING,
+    Column,
+    Record,
+    Row,
+    Table,
+    TableCell,
+    marked,
+    method_cell,
+    number_cell,
+    scale_cell,
+)
+from rescale_bench.tables.scores import GROUP, Group, Setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +63,7 @@ class Distance:
     group: Group
     label: str
     metric: str
-    direction: str
+    direction: Direction
     decimals: int
     value: float | None
     images: int
@@ -102,7 +114,7 @@ def stale_settings(rows: pd.DataFrame, values: Sequence[SetValue]) -> frozenset[
     if not values:
         return frozenset()
     known = {value.cells for value in values}
-    return frozenset(setting_of(one.group) for one in members(rows) if one.digest not in known)
+    return frozenset(one.group.setting for one in members(rows) if one.digest not in known)
 
 
 def _distance(seeds: Sequence[Members], values: Sequence[SetValue]) -> Distance:
@@ -111,7 +123,7 @@ def _distance(seeds: Sequence[Members], values: Sequence[SetValue]) -> Distance:
     images = min(len(each.images) for each in seeds)
     error = next((value.error for value in values if value.value is None), "")
     return Distance(
-        one.group, one.label, first.metric, first.direction, first.decimals,
+        one.group, one.label, first.metric, cast(Direction, first.direction), first.decimals,
         fmean(numbers) if len(numbers) == len(values) else None, images, one.of,
         images == one.of and one.trained and not one.ceiling, one.trained, first.features, error,
     )  # fmt: skip
@@ -119,47 +131,63 @@ def _distance(seeds: Sequence[Members], values: Sequence[SetValue]) -> Distance:
 
 def distance_table(found: Sequence[Distance]) -> Table:
     """Lay the values of one protocol, data set and codec out, scale by scale, best first."""
-    metrics = list(dict.fromkeys(one.metric for one in found))
-    heads = {one.metric: f"{one.metric}{' ↓' if one.direction == 'down' else ''}" for one in found}
+    first = {one.metric: one for one in found}
     at = {(one.group.scale, one.label, one.metric): one for one in found}
-    columns = (Column("scale"), Column("method", numeric=False), Column("images"), *(Column(heads[m]) for m in metrics))
-    lines: list[tuple[Cell, ...]] = []
-    rules = set()
+    heads = (Column(name, metric=name, direction=one.direction, decimals=one.decimals) for name, one in first.items())
+    rows: list[Row] = []
     for scale in sorted({one.group.scale for one in found}, key=Decimal):
-        rules.add(len(lines))
-        labels = {one.label: None for one in found if one.group.scale == scale}
-        marked = {m: _marks([at[scale, label, m] for label in labels if (scale, label, m) in at]) for m in metrics}
-        for label in sorted(labels, key=lambda name: _place(at.get((scale, name, metrics[0])), name)):
-            mine = [at.get((scale, label, metric)) for metric in metrics]
-            some = next(one for one in mine if one is not None)
-            cells = [
-                Cell(MISSING)
-                if one is None
-                else Cell(
-                    number(one.value, one.decimals),
-                    marked[one.metric].get(label, ""),
-                    INCOMPLETE if one.images < one.of and one.value is not None else "",
-                )
-                for one in mine
-            ]
+        labels = {one.label: one for one in found if one.group.scale == scale}
+        order = sorted(labels, key=lambda name: _place(at.get((scale, name, next(iter(first)))), name))
+        for place, label in enumerate(order):
+            some = labels[label]
             count = str(some.images) if some.images == some.of else f"{some.images}/{some.of}"
-            lines.append((Cell(f"×{scale}"), Cell(label), Cell(count), *cells))
-    return Table(TITLE, columns, tuple(lines), frozenset(rules - {0}))
+            cells = (_cell(at.get((scale, label, metric))) for metric in first)
+            lead = (scale_cell(scale), method_cell(label), TableCell(count, some.images))
+            rows.append(Row((*lead, *cells), label, scale, some.trained, ruled=bool(rows) and place == 0))
+    columns = (Column("scale"), Column("method", "text"), Column("images"), *heads)
+    return marked(Table(TITLE, columns, tuple(rows)))
+
+
+def _cell(one: Distance | None) -> TableCell:
+    if one is None or one.value is None:
+        return TableCell(MISSING)
+    return number_cell(one.value, one.decimals, one.ranked, INCOMPLETE if one.images < one.of else "")
 
 
 def _place(one: Distance | None, name: str) -> tuple[bool, float, str]:
     return one is None or not one.ranked or one.value is None, (one.value or 0.0) if one else 0.0, name
 
 
-def _marks(column: Sequence[Distance]) -> dict[str, Literal["best", "second"]]:
-    """Mark best and second as the leaderboard does: equal prints share a mark, a single value gets none."""
-    ordered = sorted((one for one in column if one.ranked and one.value is not None), key=lambda one: one.value or 0.0)
-    printed = {one.label: number(one.value, one.decimals) for one in ordered}
-    steps = list(dict.fromkeys(printed.values()))
-    if len(steps) < 2:
-        return {}
-    names: dict[str, Literal["best", "second"]] = dict(zip(steps, ("best", "second"), strict=False))
-    return {label: names[text] for label, text in printed.items() if text in names}
+def set_record(one: Distance, reference: str) -> Record:
+    """Flatten a value of a whole data set; what only means over images have is empty."""
+    return {
+        "protocol": one.group.protocol,
+        "protocol_version": one.group.protocol_version,
+        "dataset": one.group.dataset,
+        "scale": one.group.scale,
+        "codec": one.group.codec,
+        "method": one.label,
+        "native": None,
+        "publishable": one.trained,
+        "metric": one.metric,
+        "direction": one.direction,
+        "unit": "",
+        "mean": one.value,
+        "pooled": None,
+        "images": one.of,
+        "finite": one.images if one.value is not None else 0,
+        "infinite": 0,
+        "undefined": 0 if one.value is not None else one.images,
+        "failed": None,
+        "missing": one.of - one.images,
+        "ranked": one.ranked,
+        "reference": reference,
+        "difference": None,
+        "low": None,
+        "high": None,
+        "pairs": None,
+        "wins": None,
+    }
 
 
 def distance_notes(found: Sequence[Distance]) -> tuple[str, ...]:

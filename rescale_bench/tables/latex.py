@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescale_bench.tables.layout import Cell, Section, Table
+from rescale_bench.tables.model import Section, Table, TableCell
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -22,7 +22,7 @@ def section(found: Section) -> str:
     """Write each table of a section as a float; the footnotes stand under the last one."""
     floats = []
     for index, table in enumerate(found.tables):
-        caption = f"{found.title}: {table.title}" if table.title else found.title
+        caption = f"{found.setting.title}: {table.title}" if table.title else found.setting.title
         last = index == len(found.tables) - 1
         floats.append(_float(table, caption, found.notes if last else ()))
     return "\n\n".join(floats)
@@ -36,13 +36,13 @@ def _float(table: Table, caption: str, notes: tuple[str, ...]) -> str:
         rf"\caption{{{escape(caption)}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _line([escape(column.title) for column in table.columns]),
+        _line([escape(column.heading) for column in table.columns]),
         r"\midrule",
     ]
-    for index, row in enumerate(table.rows):
-        if index in table.rules:
+    for row in table.rows:
+        if row.ruled:
             lines.append(r"\midrule")
-        lines.append(_line([cell_text(cell) for cell in row]))
+        lines.append(_line([cell_text(cell) for cell in row.cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.marked or notes:
         legend = [r"\textbf{best}, \underline{second}."] if table.marked else []
@@ -57,10 +57,10 @@ def _line(cells: list[str]) -> str:
     return first + " & ".join(cells) + r" \\"
 
 
-def cell_text(cell: Cell) -> str:
+def cell_text(cell: TableCell) -> str:
     """Write one cell: best bold, second underlined, signs raised, a minus sign that is one."""
     text = escape(cell.text)
     if text.startswith("-") and not text.startswith("--"):
         text = "$-$" + text[1:]
     text = {"": text, "best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}[cell.mark]
-    return text + (f"$^{{{''.join(SIGNS[sign] for sign in cell.signs)}}}$" if cell.signs else "")
+    return text + (f"$^{{{''.join(SIGNS.get(sign, sign) for sign in cell.signs)}}}$" if cell.signs else "")

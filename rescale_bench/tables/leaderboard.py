@@ -7,32 +7,35 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from rescale_bench.statistics.paired import PairedDifference, decimals_for
 from rescale_bench.tables.distribution import (
     STALE,
     Distance,
     distance_notes,
     distance_table,
     distances,
+    set_record,
     stale_settings,
 )
-from rescale_bench.tables.layout import (
+from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
     NOT_NATIVE,
-    Cell,
     Column,
     Leaderboard,
-    Mark,
+    Row,
     Section,
     Table,
-    number,
+    TableCell,
+    difference_cell,
+    marked,
+    method_cell,
+    number_cell,
+    scale_cell,
 )
 from rescale_bench.tables.notes import footnotes, incomplete
-from rescale_bench.tables.ranking import best_first, marks
 from rescale_bench.tables.rows import base_name, choose_metrics, prepare
-from rescale_bench.tables.scores import Score, reference_of, scores
-from rescale_bench.tables.sweep import Setting, by_setting, heading, matrices, setting_of, title
+from rescale_bench.tables.scores import Score, Setting, best_first, by_setting, reference_of, score_record, scores
+from rescale_bench.tables.sweep import matrices, metric_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,21 +73,21 @@ def leaderboard(
     compared = choose_metrics(rows, compare) if compare is not None else _primary(names)
     found = scores(rows, reference)
     sections = tuple(
-        _with_sets(_section(members, names, compared, reference), setting, apart, stale, alone)
+        _with_sets(_section(setting, members, names, compared, reference), apart, stale, alone)
         for setting, members in by_setting(found).items()
     )
-    return Leaderboard(sections, tuple(found), reference, apart, alone)
+    records = [] if alone else [score_record(score, reference) for score in found]
+    records += [set_record(one, reference) for one in apart]
+    return Leaderboard(sections, tuple(records), tuple(found))
 
 
-def _with_sets(
-    section: Section, setting: Setting, apart: Sequence[Distance], stale: Collection[Setting], alone: bool
-) -> Section:
+def _with_sets(section: Section, apart: Sequence[Distance], stale: Collection[Setting], alone: bool) -> Section:
     """Add the values of the whole data set. stale: where some are of other cells. alone: nothing else was asked for."""
-    mine = [one for one in apart if setting_of(one.group) == setting]
+    mine = [one for one in apart if one.group.setting == section.setting]
     tables = (distance_table(mine),) if mine else ()
-    notes = (*distance_notes(mine), *((STALE,) if setting in stale else ()))
+    notes = (*distance_notes(mine), *((STALE,) if section.setting in stale else ()))
     if alone:
-        return Section(section.title, tables, notes)
+        return Section(section.setting, tables, notes)
     return dataclasses.replace(section, tables=(*section.tables, *tables), notes=(*section.notes, *notes))
 
 
@@ -95,12 +98,13 @@ def _primary(names: Sequence[str]) -> list[str]:
     return list(names[:1])
 
 
-def _section(members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str) -> Section:
-    heads = title(by_setting(members).popitem()[0])
+def _section(
+    setting: Setting, members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str
+) -> Section:
     empty = [name for name in names if _undefined_throughout(members, name)]
     if len(empty) < len(names):
         members = [score for score in members if score.metric not in empty]
-    section = _filled(heads, members, [name for name in names if name not in empty] or names, compared, reference)
+    section = _filled(setting, members, [name for name in names if name not in empty] or names, compared, reference)
     note = f"Undefined for every image and left out: {', '.join(empty)}."
     return dataclasses.replace(section, notes=(*section.notes, note)) if empty else section
 
@@ -111,103 +115,82 @@ def _undefined_throughout(members: Sequence[Score], metric: str) -> bool:
 
 
 def _filled(
-    heads: str, members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str
+    setting: Setting, members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str
 ) -> Section:
-    scales = {score.group.scale for score in members}
-    if len(scales) > SWEEP:
-        tables = matrices(members, [name for name in names if _swept(members, name)] or names)
-        return Section(heads, tables, footnotes(members, ranked=_marked(tables)))
+    if len({score.group.scale for score in members}) > SWEEP:
+        directed = {score.metric for score in members if score.about.direction != "none"}
+        tables = matrices(members, [name for name in names if name in directed] or names)
+        return Section(setting, tables, footnotes(members, ranked=any(table.marked for table in tables)))
     against = reference_of({score.label for score in members}, reference)
-    shown = [name for name in names if any(score.metric == name for score in members)]
-    table = _table(members, shown, [name for name in compared if name in shown and against], against)
-    return Section(heads, (table,), footnotes(members, against, compared, table.marked) + _pooled_note(members))
-
-
-def _swept(members: Sequence[Score], metric: str) -> bool:
-    return any(score.metric == metric and score.about.direction != "none" for score in members)
-
-
-def _marked(tables: Sequence[Table]) -> bool:
-    return any(table.marked for table in tables)
-
-
-def _pooled_note(members: Sequence[Score]) -> tuple[str, ...]:
+    heads = {score.metric: score for score in members}
+    shown = [heads[name] for name in names if name in heads]
+    table = _table(members, shown, [name for name in compared if name in heads and against], against)
+    notes = footnotes(members, against, compared, table.marked)
     if any(_pooled(score) for score in members):
-        return ("pooled: all bits of the data set divided by all its pixels; the column before it averages images.",)
-    return ()
+        notes += ("pooled: all bits of the data set divided by all its pixels; the column before it averages images.",)
+    return Section(setting, (table,), notes)
 
 
 def _pooled(score: Score) -> bool:
     return score.about.pool != "mean"
 
 
-def _table(members: Sequence[Score], names: Sequence[str], compared: Sequence[str], against: str | None) -> Table:
+def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[str], against: str | None) -> Table:
+    """Lay scores out, scale by scale. heads: one score of each metric. against: label of the reference method."""
     at = {(score.group.scale, score.label, score.metric): score for score in members}
-    labels = {score.label for score in members}
-    heads = {score.metric: score for score in members}
-    columns = [Column("scale"), Column("method", numeric=False), Column("images")]
-    for name in names:
-        columns.extend(_columns(heads[name], name in compared, against))
-    rows: list[tuple[Cell, ...]] = []
-    rules = set()
+    trained = {score.label: score.trained for score in members}
+    columns = [Column("scale"), Column("method", "text"), Column("images")]
+    for head in heads:
+        columns.extend(_columns(head, head.metric in compared, against))
+    rows: list[Row] = []
     for scale in sorted({score.group.scale for score in members}, key=Decimal):
-        rules.add(len(rows))
-        leading = {label: at[scale, label, names[0]] for label in labels if (scale, label, names[0]) in at}
-        marked = {
-            name: marks({one: at[scale, one, name] for one in labels if (scale, one, name) in at}) for name in names
+        leading = {
+            label: at[scale, label, heads[0].metric] for label in trained if (scale, label, heads[0].metric) in at
         }
-        for label in best_first(labels, leading):
-            mine = {name: at.get((scale, label, name)) for name in names}
-            cells = _lead(scale, label, [score for score in mine.values() if score])
-            for name in names:
-                cells.extend(_cells(mine[name], heads[name], marked[name].get(label, ""), name in compared, against))
-            rows.append(tuple(cells))
-    return Table("", tuple(columns), tuple(rows), frozenset(rules - {0}))
+        for place, label in enumerate(best_first(trained, leading)):
+            mine = [at.get((scale, label, head.metric)) for head in heads]
+            cells = _lead(scale, label, [score for score in mine if score])
+            for head, score in zip(heads, mine, strict=True):
+                cells.extend(_cells(score, head, head.metric in compared, against))
+            rows.append(Row(tuple(cells), label, scale, trained[label], ruled=bool(rows) and place == 0))
+    return marked(Table("", tuple(columns), tuple(rows)))
 
 
 def _columns(head: Score, compared: bool, against: str | None) -> list[Column]:
-    columns = [Column(heading(head))]
+    columns = [metric_column(head)]
     if compared:
-        columns.append(
-            Column(f"Δ vs {against}" if base_name(head.metric) == "psnr_y" else f"Δ {head.metric} vs {against}")
-        )
+        name = f"Δ vs {against}" if base_name(head.metric) == "psnr_y" else f"Δ {head.metric} vs {against}"
+        columns.append(dataclasses.replace(columns[0], name=name, kind="difference"))
     if _pooled(head):
-        columns.append(Column("pooled"))
+        columns.append(Column("pooled", metric=head.metric, decimals=head.about.decimals))
     return columns
 
 
-def _lead(scale: str, label: str, mine: Sequence[Score]) -> list[Cell]:
-    name = f"{label} (ceiling)" if any(score.ceiling for score in mine) else label
+def _lead(scale: str, label: str, mine: Sequence[Score]) -> list[TableCell]:
+    remark = " (ceiling)" if any(score.ceiling for score in mine) else ""
     sign = NOT_NATIVE if any(not score.native for score in mine) else ""
-    return [Cell(f"×{scale}"), Cell(name, signs=sign), Cell(_images(mine))]
+    return [scale_cell(scale), method_cell(label, sign, remark), _images(mine)]
 
 
-def _images(mine: Sequence[Score]) -> str:
+def _images(mine: Sequence[Score]) -> TableCell:
     """Count the images on which the method ran, of all, and the failed ones: "5", "3/5 (2 failed)"."""
     if not mine:
-        return MISSING
+        return TableCell(MISSING)
     images, failed = mine[0].images, max(score.count("failed") for score in mine)
     measured = images - max(score.count("failed") + score.missing for score in mine)
     count = str(images) if measured == images else f"{measured}/{images}"
-    return f"{count} ({failed} failed)" if failed else count
+    return TableCell(f"{count} ({failed} failed)" if failed else count, measured)
 
 
-def _cells(score: Score | None, head: Score, mark: Mark, compared: bool, against: str | None) -> list[Cell]:
+def _cells(score: Score | None, head: Score, compared: bool, against: str | None) -> list[TableCell]:
     if score is None:
-        return [Cell(MISSING)] * (1 + compared + _pooled(head))
+        return [TableCell(MISSING)] * (1 + compared + _pooled(head))
+    decimals = score.about.decimals
     sign = INCOMPLETE if score.mean is not None and incomplete(score) else ""
-    cells = [Cell(number(score.mean, score.about.decimals), mark, sign)]
+    cells = [number_cell(score.mean, decimals, score.ranked, sign)]
     if compared:
-        cells.append(Cell("reference" if score.label == against else delta(score.difference, score.about.decimals)))
+        same = score.label == against
+        cells.append(TableCell("reference", 0) if same else difference_cell(score.difference, decimals))
     if _pooled(head):
-        cells.append(Cell(number(score.pooled, score.about.decimals)))
+        cells.append(number_cell(score.pooled, decimals))
     return cells
-
-
-def delta(difference: PairedDifference | None, decimals: int) -> str:
-    """Print a paired difference, "+0.52 ± 0.31", with one digit beyond that of its half-width."""
-    if difference is None:
-        return MISSING
-    digits = decimals_for(difference.half_width, decimals)
-    text = f"{difference.mean:+.{digits}f}"
-    return f"{text} ± {difference.half_width:.{digits}f}" if difference.n > 1 else f"{text} (n = 1)"

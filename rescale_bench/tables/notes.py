@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rescale_bench.tables.layout import INCOMPLETE, NOT_NATIVE
+from rescale_bench.tables.model import INCOMPLETE, NOT_NATIVE
 from rescale_bench.tables.scores import Score, State
 
 WORDS: dict[State, str] = {

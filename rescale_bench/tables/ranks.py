@@ -8,10 +8,7 @@ beyond chance to the number of methods − those that are worse (`spec/metrics.m
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
@@ -20,14 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UsageError
 from rescale_bench.statistics import paired as statistics
-from rescale_bench.statistics.paired import PairedDifference
-from rescale_bench.tables.layout import MISSING, Cell, Column, Leaderboard, Section, Table, number
-from rescale_bench.tables.leaderboard import PRIMARY, delta
-from rescale_bench.tables.rendering import render
+from rescale_bench.statistics.paired import Direction, PairedDifference
+from rescale_bench.tables.leaderboard import PRIMARY
+from rescale_bench.tables.model import (
+    MISSING,
+    Column,
+    Leaderboard,
+    Record,
+    Row,
+    Section,
+    Table,
+    TableCell,
+    difference_cell,
+    method_cell,
+    number_cell,
+    signed,
+)
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import About, Group, Score, scores
+from rescale_bench.tables.scores import Group, Score, Setting, scores
 from rescale_bench.tables.seeds import Key, Spread, fold_seeds, seed_spreads
-from rescale_bench.tables.sweep import heading, title
+from rescale_bench.tables.sweep import metric_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,17 +87,20 @@ class Rank:
 class Ranking:
     """The methods of one group under one metric, best mean first.
 
-    group: what they share; its data set names all of them where several are weighed equally.
+    group: what they share; its data set names all of them where several are weighed equally. column: of the metric.
     images: everybody's. left_out: methods without a rank, and why.
     """
 
     group: Group
-    metric: str
-    about: About
-    heading: str
+    column: Column
     images: int
     ranks: tuple[Rank, ...]
     left_out: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """What they are ranked by."""
+        return self.column.metric
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -121,7 +133,7 @@ def rank_methods(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> l
     found = [ranking for key in keys if (ranking := _ranking(key[1], by_group[key], spreads)) is not None]
     found += _over_data_sets(by_group)
     if not found:
-        raise UsageError("table --rank: no two methods have comparable values on the same images")
+        raise UsageError("no two methods have comparable values on the same images")
     return found
 
 
@@ -129,7 +141,7 @@ def _primary(rows: pd.DataFrame) -> list[str]:
     held = set(rows["metric"])
     known = [name for name in PRIMARY if name in held][:1]
     if not known:
-        raise UsageError(f"table --rank: the run holds none of {', '.join(PRIMARY)}; name others with --metrics")
+        raise UsageError(f"the run holds none of {', '.join(PRIMARY)}; name the metrics to rank by")
     return known
 
 
@@ -138,13 +150,12 @@ def _ranking(group: Group, members: Sequence[Score], spreads: Mapping[Key, Sprea
     if len(kept) < 2:
         return None
     values = {score.label: {group.dataset: score.finite} for score in kept}
-    about = members[0].about
     ranks = tuple(
         dataclasses.replace(rank, spread=spreads.get((group, rank.label, members[0].metric)))
-        for rank in _ranks(values, about)
+        for rank in _ranks(values, members[0].about.direction)
     )
     left_out = tuple(f"{score.label} ({_why(score)})" for score in members if score not in kept)
-    return Ranking(group, members[0].metric, about, heading(members[0]), len(kept[0].finite), ranks, left_out)
+    return Ranking(group, metric_column(members[0]), len(kept[0].finite), ranks, left_out)
 
 
 def _why(score: Score) -> str:
@@ -166,7 +177,7 @@ def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> li
         key = (metric, group.protocol, group.protocol_version, group.codec, group.scale)
         settings.setdefault(key, []).append([score for score in members if score.ranked and score.finite])
     found = []
-    for (metric, protocol, version, codec, scale), sets in sorted(settings.items(), key=_by_scale):
+    for (_, protocol, version, codec, scale), sets in sorted(settings.items(), key=_by_scale):
         shared = set.intersection(*({score.label for score in members} for members in sets))
         if len(sets) < 2 or len(shared) < 2:
             continue
@@ -177,7 +188,7 @@ def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> li
         group = Group(protocol, version, f"{' + '.join(names)}, equal weight", codec, scale)
         first = sets[0][0]
         images = sum(len(one) for one in next(iter(values.values())).values())
-        found.append(Ranking(group, metric, first.about, heading(first), images, _ranks(values, first.about)))
+        found.append(Ranking(group, metric_column(first), images, _ranks(values, first.about.direction)))
     return found
 
 
@@ -186,10 +197,10 @@ def _by_scale(item: tuple[tuple[str, str, str, str, str], Any]) -> tuple[str, st
     return protocol, version, codec, Decimal(scale), metric
 
 
-def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], about: About) -> tuple[Rank, ...]:
+def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], direction: Direction) -> tuple[Rank, ...]:
     """Rank methods given as label → data set → image → value, on identical images."""
     means = {label: fmean(fmean(one.values()) for one in sets.values()) for label, sets in values.items()}
-    sign = -1 if about.direction == "down" else 1
+    sign = -1 if direction == "down" else 1
     order = sorted(values, key=lambda label: (-sign * means[label], label))
     pairs = list(combinations(order, 2))
     gaps: dict[tuple[str, str], Differences] = {
@@ -209,7 +220,7 @@ def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], about: About
         rank = Rank(label, means[label], *place)
         if label != order[0]:
             gap = {name: [-value for value in one] for name, one in gaps[order[0], label].items()}
-            rank = _against(rank, gap, about, p_values[order[0], label])
+            rank = _against(rank, gap, direction, p_values[order[0], label])
         found.append(rank)
     return tuple(found)
 
@@ -223,13 +234,13 @@ def _corrected(gaps: Sequence[Differences]) -> list[float | None]:
     return list(statistics.holm([p for p in raw if p is not None]))
 
 
-def _against(rank: Rank, gap: Differences, about: About, p: float | None) -> Rank:
+def _against(rank: Rank, gap: Differences, direction: Direction, p: float | None) -> Rank:
     """Add the difference to the best: itself, p, and within one data set Wilcoxon's p and the BCa interval."""
     if len(gap) > 1:
-        return dataclasses.replace(rank, difference=statistics.stratified(gap, about.direction), p=p)
+        return dataclasses.replace(rank, difference=statistics.stratified(gap, direction), p=p)
     values = next(iter(gap.values()))
     low, high = statistics.bca_interval(values) or (None, None)
-    found = statistics.summarise(values, about.direction)
+    found = statistics.summarise(values, direction)
     return dataclasses.replace(
         rank, difference=found, p=p, wilcoxon=statistics.wilcoxon_test(values), low=low, high=high
     )  # fmt: skip
@@ -237,107 +248,82 @@ def _against(rank: Rank, gap: Differences, about: About, p: float | None) -> Ran
 
 def rank_board(rankings: Sequence[Ranking]) -> Leaderboard:
     """Lay rankings out as one section per protocol, data sets and codec, one table per scale and metric."""
-    sections: dict[tuple[str, str, str, str], list[Ranking]] = {}
+    sections: dict[Setting, list[Ranking]] = {}
     for ranking in rankings:
-        group = ranking.group
-        sections.setdefault((group.protocol, group.protocol_version, group.dataset, group.codec), []).append(ranking)
-    return Leaderboard(tuple(_section(key, members) for key, members in sections.items()), (), "")
+        sections.setdefault(ranking.group.setting, []).append(ranking)
+    return Leaderboard(tuple(_section(*item) for item in sections.items()), tuple(_records(rankings)))
 
 
-def _section(key: tuple[str, str, str, str], members: Sequence[Ranking]) -> Section:
+def _section(setting: Setting, members: Sequence[Ranking]) -> Section:
     notes = dict.fromkeys(note for ranking in members for note in ranking.notes)
     if any(rank.spread for ranking in members for rank in ranking.ranks):
         notes[SEEDS] = None
-    return Section(title(key), tuple(_table(ranking) for ranking in members), (EXPLAINED, *notes))
+    return Section(setting, tuple(rank_table(ranking) for ranking in members), (EXPLAINED, *notes))
 
 
-def _table(ranking: Ranking) -> Table:
+def rank_table(ranking: Ranking) -> Table:
+    """Lay one ranking out, best first."""
     bootstrapped = any(rank.low is not None for rank in ranking.ranks)
     seeded = any(rank.spread for rank in ranking.ranks)
-    heads = [
-        "rank",
-        "method",
-        ranking.heading,
-        *["SD over seeds"] * seeded,
-        "Δ to best",
-        "wins",
-        "p",
-        "Wilcoxon",
-        *["BCa 95 %"] * bootstrapped,
+    columns = [
+        Column("rank", "text"),
+        Column("method", "text"),
+        ranking.column,
+        *[Column("SD over seeds")] * seeded,
+        dataclasses.replace(ranking.column, name="Δ to best", kind="difference"),
+        *map(Column, ("wins", "p", "Wilcoxon")),
+        *[Column("BCa 95 %")] * bootstrapped,
     ]
-    rows = []
-    for rank in ranking.ranks:
-        texts = [rank.text, rank.label, number(rank.mean, ranking.about.decimals)]
-        texts += [_spread(rank, ranking)] * seeded + _texts(rank, ranking, bootstrapped)
-        rows.append(tuple(Cell(text) for text in texts))
+    rows = tuple(
+        Row(tuple(_cells(rank, ranking.column.decimals, seeded, bootstrapped)), rank.label, ranking.group.scale)
+        for rank in ranking.ranks
+    )
     images = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
-    columns = tuple(Column(head, numeric=head not in ("rank", "method")) for head in heads)
-    return Table(f"×{ranking.group.scale} · {images}", columns, tuple(rows))
+    return Table(f"×{ranking.group.scale} · {images}", tuple(columns), rows)
 
 
-def _texts(rank: Rank, ranking: Ranking, bootstrapped: bool) -> list[str]:
+def _cells(rank: Rank, decimals: int, seeded: bool, bootstrapped: bool) -> Iterator[TableCell]:
+    yield TableCell(rank.text, rank.best)
+    yield method_cell(rank.label)
+    yield number_cell(rank.mean, decimals)
+    if seeded:
+        yield _spread(rank.spread, decimals)
     found = rank.difference
     if found is None:
-        return ["best", *[""] * (3 + bootstrapped)]
-    digits = statistics.decimals_for(found.half_width, ranking.about.decimals)
-    texts = [delta(found, ranking.about.decimals), f"{found.wins}/{found.n}", _p(rank.p), _p(rank.wilcoxon)]
-    if bootstrapped:
-        texts.append(
-            "–" if rank.low is None or rank.high is None else f"{rank.low:+.{digits}f} to {rank.high:+.{digits}f}"
-        )
-    return texts
+        yield TableCell("best", 0)
+        yield from [TableCell("")] * (3 + bootstrapped)
+        return
+    yield difference_cell(found, decimals)
+    yield TableCell(f"{found.wins}/{found.n}", found.wins)
+    yield from map(_p, (rank.p, rank.wilcoxon))
+    if bootstrapped and rank.low is not None and rank.high is not None:
+        digits = statistics.decimals_for(found.half_width, decimals)
+        yield TableCell(f"{signed(rank.low, digits)} to {signed(rank.high, digits)}", rank.low)
+    elif bootstrapped:
+        yield TableCell(MISSING)
 
 
-def _spread(rank: Rank, ranking: Ranking) -> str:
-    if rank.spread is None:
-        return MISSING
-    digits = statistics.decimals_for(rank.spread.sd, ranking.about.decimals)
-    return f"{rank.spread.sd:.{digits}f} ({rank.spread.seeds})"
+def _spread(spread: Spread | None, decimals: int) -> TableCell:
+    if spread is None:
+        return TableCell(MISSING)
+    return TableCell(f"{spread.sd:.{statistics.decimals_for(spread.sd, decimals)}f} ({spread.seeds})", spread.sd)
 
 
-def _p(value: float | None) -> str:
+def _p(value: float | None) -> TableCell:
     if value is None:
-        return "–"
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
+        return TableCell(MISSING)
+    return TableCell("< 0.0001" if value < 0.0001 else f"{value:.2g}", value)
 
 
-def render_ranks(rankings: Sequence[Ranking], form: str = "plain") -> str:
-    """Write rankings in one of the leaderboard's formats; CSV and JSON hold one record per method."""
-    writers: dict[str, Callable[[], str]] = {"csv": lambda: _csv(rankings), "json": lambda: _json(rankings)}
-    return writers[form]() if form in writers else render(rank_board(rankings), form)
-
-
-def _records(rankings: Sequence[Ranking]) -> list[dict[str, Any]]:
-    return [
-        {
-            **dataclasses.asdict(ranking.group), "metric": ranking.metric, "images": ranking.images,
-            "method": rank.label, "rank_best": rank.best, "rank_worst": rank.worst, "mean": rank.mean,
-            **{name: _value(getattr(rank.difference, source, None)) for name, source in FIELDS.items()},
-            "p_holm": rank.p, "p_wilcoxon": rank.wilcoxon, "bca_low": rank.low, "bca_high": rank.high,
-            "seeds": rank.spread.seeds if rank.spread else 1, "sd_over_seeds": rank.spread.sd if rank.spread else None,
-        }
-        for ranking in rankings
-        for rank in ranking.ranks
-    ]  # fmt: skip
-
-
-FIELDS = {"difference": "mean", "low": "low", "high": "high", "wins": "wins"}
-
-
-def _value(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
-
-
-def _json(rankings: Sequence[Ranking]) -> str:
-    return json.dumps(_records(rankings), indent=1, ensure_ascii=False)
-
-
-def _csv(rankings: Sequence[Ranking]) -> str:
-    import csv
-
-    found = _records(rankings)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(found[0]) if found else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    return stream.getvalue().rstrip("\n")
+def _records(rankings: Sequence[Ranking]) -> Iterator[Record]:
+    for ranking in rankings:
+        for rank in ranking.ranks:
+            yield {
+                **dataclasses.asdict(ranking.group), "metric": ranking.metric, "images": ranking.images,
+                "method": rank.label, "rank_best": rank.best, "rank_worst": rank.worst, "mean": rank.mean,
+                "difference": getattr(rank.difference, "mean", None), "low": getattr(rank.difference, "low", None),
+                "high": getattr(rank.difference, "high", None), "wins": getattr(rank.difference, "wins", None),
+                "p_holm": rank.p, "p_wilcoxon": rank.wilcoxon, "bca_low": rank.low, "bca_high": rank.high,
+                "seeds": rank.spread.seeds if rank.spread else 1,
+                "sd_over_seeds": rank.spread.sd if rank.spread else None,
+            }  # fmt: skip

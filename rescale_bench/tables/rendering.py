@@ -1,14 +1,19 @@
-"""Write a leaderboard as text: plain, Markdown, LaTeX, HTML, CSV, JSON."""
+"""Write tables as text: plain, Markdown, LaTeX, HTML, CSV, JSON."""
 
 from __future__ import annotations
 
+import csv
 import html
+import io
+import json
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.tables import latex, records
-from rescale_bench.tables.layout import Cell, Leaderboard, Section, Table
+from rescale_bench.tables import latex
+from rescale_bench.tables.model import Column, Leaderboard, Section, Table, TableCell
 
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 PLAIN = {"": "", "best": "*", "second": "_"}
@@ -16,72 +21,93 @@ PLAIN = {"": "", "best": "*", "second": "_"}
 
 def render(board: Leaderboard, form: str = "plain") -> str:
     """Write a leaderboard in one of FORMATS, without a final line break. Raises UnknownNameError."""
-    writers: dict[str, Callable[[Leaderboard], str]] = {
-        "plain": lambda found: _join(found.sections, plain_section),
-        "markdown": lambda found: _join(found.sections, markdown_section),
-        "latex": lambda found: _join(found.sections, latex.section),
-        "html": lambda found: _join(found.sections, html_section),
-        "csv": records.to_csv,
-        "json": records.to_json,
-    }
-    if form not in writers:
+    sections: dict[str, Callable[[Section], str]] = {
+        "plain": plain_section, "markdown": markdown_section, "latex": latex.section, "html": html_section,
+    }  # fmt: skip
+    if form in sections:
+        return "\n\n".join(map(sections[form], board.sections))
+    return render_records(board.records, form)
+
+
+def render_records(records: Sequence[Mapping[str, Any]], form: str) -> str:
+    """Write records as "csv" (missing values empty) or "json" (null; infinite ones text). Raises UnknownNameError."""
+    if form not in ("csv", "json"):
         raise UnknownNameError("format", form, FORMATS)
-    return writers[form](board)
+    plain = [{name: json_value(value) for name, value in record.items()} for record in records]
+    if form == "json":
+        return json.dumps(plain, indent=1, ensure_ascii=False)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(plain[0]) if plain else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain)
+    return stream.getvalue().rstrip("\n")
 
 
-def _join(sections: Sequence[Section], write: Callable[[Section], str]) -> str:
-    return "\n\n".join(write(section) for section in sections)
+def json_value(value: Any) -> Any:
+    """Replace the numbers that JSON lacks: None for NaN, "inf" and "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
 
 
-def _tabulated(table: Table, form: str, write: Callable[[Cell, bool], str], head: Callable[[str], str]) -> str:
+def _tabulated(table: Table, form: str, write: Callable[[TableCell, Column], str], head: Callable[[str], str]) -> str:
     from tabulate import tabulate
 
-    numeric = [column.numeric for column in table.columns]
     return tabulate(
-        [[write(*both) for both in zip(row, numeric, strict=True)] for row in table.rows],
-        headers=[head(column.title) for column in table.columns],
+        [[write(*both) for both in zip(row.cells, table.columns, strict=True)] for row in table.rows],
+        headers=[head(column.heading) for column in table.columns],
         tablefmt=form,
         disable_numparse=True,
-        colalign=["right" if one else "left" for one in numeric],
+        colalign=["right" if column.numeric else "left" for column in table.columns],
     )
 
 
 def plain_section(section: Section) -> str:
-    """Write one section for a terminal; marks and signs stand before the numbers, so that decimals align."""
-    blocks = [section.title]
+    """Write one section for a terminal."""
+    blocks = [section.setting.title]
     for table in section.tables:
-        text = _tabulated(table, "simple", _plain_cell, _stacked)
+        text = plain_table(table, stacked=True)
         blocks.append(f"{table.title}\n{text}" if table.title else text)
-    legend = ["* best, _ second"] if any(table.marked for table in section.tables) else []
-    notes = [*legend, *section.notes]
+    notes = [*["* best, _ second"] * section.marked, *section.notes]
     return "\n\n".join(blocks) + ("\n\n" + "\n".join(notes) if notes else "")
 
 
-def _stacked(title: str) -> str:
-    """Stack a head into lines, "psnr_y ↑" over "[dB]", so that a leaderboard fits a terminal."""
-    return re.sub(r" (?=\[|vs |\()", "\n", title)
+def plain_table(table: Table, stacked: bool = False) -> str:
+    """Write one table for a terminal; marks and signs stand before the numbers, so that decimals align.
+
+    stacked: break headings into lines, "psnr_y ↑" over "[dB]", so that many columns fit.
+    """
+    return _tabulated(table, "simple", _plain_cell, _stacked if stacked else str)
 
 
-def _plain_cell(cell: Cell, numeric: bool) -> str:
-    return f"{cell.signs}{PLAIN[cell.mark]}{cell.text}" if numeric else f"{cell.text} {cell.signs}".rstrip()
+def _stacked(heading: str) -> str:
+    return re.sub(r" (?=\[|vs |\()", "\n", heading)
+
+
+def _plain_cell(cell: TableCell, column: Column) -> str:
+    return f"{cell.signs}{PLAIN[cell.mark]}{cell.text}" if column.numeric else f"{cell.text} {cell.signs}".rstrip()
 
 
 def markdown_section(section: Section, level: int = 3) -> str:
-    """Write one section as GitHub Markdown: best bold, second underlined."""
-    blocks = [f"{'#' * level} {escape_markdown(section.title)}"]
+    """Write one section as GitHub Markdown."""
+    blocks = [f"{'#' * level} {escape_markdown(section.setting.title)}"]
     for table in section.tables:
         if table.title:
             blocks.append(f"**{escape_markdown(table.title)}**")
-        blocks.append(_tabulated(table, "pipe", _markdown_cell, escape_markdown))
-    notes = ["**best**, <u>second</u>."] if any(table.marked for table in section.tables) else []
-    notes += [escape_markdown(note) for note in section.notes]
+        blocks.append(markdown_table(table))
+    notes = [*["**best**, <u>second</u>."] * section.marked, *map(escape_markdown, section.notes)]
     if notes:
         blocks.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(blocks)
 
 
-def _markdown_cell(cell: Cell, numeric: bool) -> str:
-    del numeric
+def markdown_table(table: Table) -> str:
+    """Write one table as GitHub Markdown: best bold, second underlined."""
+    return _tabulated(table, "pipe", _markdown_cell, escape_markdown)
+
+
+def _markdown_cell(cell: TableCell, column: Column) -> str:
+    del column
     text = escape_markdown(cell.text)
     text = {"": text, "best": f"**{text}**", "second": f"<u>{text}</u>"}[cell.mark]
     return f"{text} {cell.signs}" if cell.signs else text
@@ -96,21 +122,30 @@ def escape_markdown(text: str) -> str:
 
 def html_section(section: Section) -> str:
     """Write one section as an HTML fragment; all text is escaped."""
-    blocks = ["<section>", f"<h3>{html.escape(section.title)}</h3>"]
+    blocks = ["<section>", f"<h3>{html.escape(section.setting.title)}</h3>"]
     for table in section.tables:
         if table.title:
             blocks.append(f"<h4>{html.escape(table.title)}</h4>")
-        text = _tabulated(table, "unsafehtml", _html_cell, html.escape)
-        blocks.append(re.sub(r"(?<=>) +| +(?=</t[dh]>)", "", text))
-    notes = ["<strong>best</strong>, <u>second</u>"] if any(table.marked for table in section.tables) else []
-    notes += [html.escape(note) for note in section.notes]
+        blocks.append(_html_table(table))
+    notes = [*["<strong>best</strong>, <u>second</u>"] * section.marked, *map(html.escape, section.notes)]
     if notes:
         blocks.append("<ul>\n" + "\n".join(f"<li>{note}</li>" for note in notes) + "\n</ul>")
     return "\n".join([*blocks, "</section>"])
 
 
-def _html_cell(cell: Cell, numeric: bool) -> str:
-    del numeric
+def _html_table(table: Table) -> str:
+    style = [' style="text-align: right;"' if column.numeric else "" for column in table.columns]
+
+    def line(tag: str, texts: Sequence[str]) -> str:
+        cells = (f"<{tag}{each}>{text}</{tag}>" for each, text in zip(style, texts, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    head = line("th", [html.escape(column.heading) for column in table.columns])
+    body = (line("td", [_html_cell(cell) for cell in row.cells]) for row in table.rows)
+    return "\n".join(["<table>", "<thead>", head, "</thead>", "<tbody>", *body, "</tbody>", "</table>"])
+
+
+def _html_cell(cell: TableCell) -> str:
     text = html.escape(cell.text)
     text = {"": text, "best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}[cell.mark]
     return f"{text}<sup>{cell.signs}</sup>" if cell.signs else text

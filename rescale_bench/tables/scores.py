@@ -7,7 +7,7 @@ counted; a method that lacks images keeps its mean but is not ranked.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import fmean
@@ -25,6 +25,32 @@ WORST: tuple[State, ...] = ("finite", "infinite", "undefined", "failed")
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a section of a leaderboard has in common."""
+
+    protocol: str
+    protocol_version: str
+    dataset: str
+    codec: str
+
+    @property
+    def title(self) -> str:
+        """Name it: "Set5 · protocol rgb8 version 1 · codec jpeg:quality=90"."""
+        parts = [self.dataset]
+        if self.protocol:
+            parts.append(f"protocol {self.protocol}")
+            parts[-1] += f" version {self.protocol_version}" if self.protocol_version else ""
+        if self.codec not in ("", "none"):
+            parts.append(f"codec {self.codec}")
+        return " · ".join(parts)
+
+    @property
+    def name(self) -> str:
+        """Name it within its protocol: "Set5, LR as jpeg:quality=90"."""
+        return self.dataset if self.codec in ("", "none") else f"{self.dataset}, LR as {self.codec}"
+
+
+@dataclass(frozen=True)
 class Group:
     """What is never mixed: one protocol, data set, scale and codec."""
 
@@ -38,6 +64,11 @@ class Group:
     def order(self) -> tuple[str, str, str, str, Decimal]:
         """Sort by protocol, data set, codec, scale."""
         return self.protocol, self.protocol_version, self.dataset, self.codec, Decimal(self.scale)
+
+    @property
+    def setting(self) -> Setting:
+        """Give all of it but the scale."""
+        return Setting(self.protocol, self.protocol_version, self.dataset, self.codec)
 
 
 GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
@@ -142,8 +173,67 @@ def reference_of(labels: set[str], reference: str) -> str | None:
     """Find the label that a reference method means: itself, or the only one of that method and options."""
     if reference in labels:
         return reference
-    matches = [name for name in labels if name.partition(" [")[0].partition(" {")[0] == reference]
+    matches = [label for label in labels if name_of(label) == reference]
     return matches[0] if len(matches) == 1 else None
+
+
+def name_of(label: str) -> str:
+    """Cut weights, type and tile off a label: "irn:z=zero [published] {bf16}" is "irn:z=zero"."""
+    return label.partition(" [")[0].partition(" {")[0]
+
+
+def by_setting(scores: Iterable[Score]) -> dict[Setting, list[Score]]:
+    """Split scores by protocol, its version, data set and codec."""
+    found: dict[Setting, list[Score]] = {}
+    for score in scores:
+        found.setdefault(score.group.setting, []).append(score)
+    return found
+
+
+def best_first(labels: Iterable[str], leading: Mapping[str, Score]) -> list[str]:
+    """Order methods by the leading metric: ranked ones first, best on top; then by name."""
+
+    def place(label: str) -> tuple[bool, float, str]:
+        score = leading.get(label)
+        mean = None if score is None else score.mean
+        if score is None or mean is None:
+            return score is None or not score.ranked, math.inf, label
+        return not score.ranked, mean if score.about.direction == "down" else -mean, label
+
+    return sorted(labels, key=place)
+
+
+def score_record(score: Score, reference: str) -> dict[str, str | int | float | bool | None]:
+    """Flatten a score. mean: over `finite` images, None without any, infinite where all are."""
+    difference = score.difference
+    return {
+        "protocol": score.group.protocol,
+        "protocol_version": score.group.protocol_version,
+        "dataset": score.group.dataset,
+        "scale": score.group.scale,
+        "codec": score.group.codec,
+        "method": score.label,
+        "native": score.native,
+        "publishable": score.trained,
+        "metric": score.metric,
+        "direction": score.about.direction,
+        "unit": score.about.unit,
+        "mean": score.mean,
+        "pooled": score.pooled,
+        "images": score.images,
+        "finite": len(score.finite),
+        "infinite": score.count("infinite"),
+        "undefined": score.count("undefined"),
+        "failed": score.count("failed"),
+        "missing": score.missing,
+        "ranked": score.ranked,
+        "reference": reference,
+        "difference": getattr(difference, "mean", None),
+        "low": getattr(difference, "low", None),
+        "high": getattr(difference, "high", None),
+        "pairs": getattr(difference, "n", None),
+        "wins": getattr(difference, "wins", None),
+    }
 
 
 def _difference(score: Score, base: Score) -> PairedDifference | None:

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from rescale_bench.tables.layout import INCOMPLETE, MISSING, NOT_NATIVE, Cell, Column, Section, Table, number
-from rescale_bench.tables.notes import footnotes, incomplete
-from rescale_bench.tables.ranking import best_first, marks
-from rescale_bench.tables.scores import Group, Score
-
-if TYPE_CHECKING:
-    import pandas as pd
+from rescale_bench.tables.model import (
+    INCOMPLETE,
+    MISSING,
+    NOT_NATIVE,
+    Column,
+    Row,
+    Table,
+    TableCell,
+    marked,
+    method_cell,
+    number_cell,
+)
+from rescale_bench.tables.notes import incomplete
+from rescale_bench.tables.scores import Score, best_first
 
 WIDTH = 10
 """Scales side by side; longer sweeps go on in a further table."""
-Setting = tuple[str, str, str, str]
-
-
-def sweep_matrix(frame: pd.DataFrame, metric: str = "psnr_y") -> tuple[Section, ...]:
-    """Lay one metric out as methods × scales, one section per protocol, data set and codec.
-
-    frame: tidy rows. Raises UnknownNameError when the run lacks the metric, UsageError when it has no rows.
-    """
-    from rescale_bench.tables.rows import choose_metrics, prepare
-    from rescale_bench.tables.scores import scores
-
-    rows = prepare(frame)
-    names = choose_metrics(rows, [metric])
-    found = scores(rows[rows["metric"].isin(names)], reference="")
-    return tuple(
-        Section(title(setting), matrices(members, names), footnotes(members))
-        for setting, members in by_setting(found).items()
-    )
-
-
-def by_setting(scores: Iterable[Score]) -> dict[Setting, list[Score]]:
-    """Split scores by protocol, its version, data set and codec."""
-    found: dict[Setting, list[Score]] = {}
-    for score in scores:
-        found.setdefault(setting_of(score.group), []).append(score)
-    return found
-
-
-def setting_of(group: Group) -> Setting:
-    """Give what a section has in common."""
-    return group.protocol, group.protocol_version, group.dataset, group.codec
-
-
-def title(setting: Setting) -> str:
-    """Name a section: "Set5 · protocol rgb8 version 1 · codec jpeg:quality=90"."""
-    protocol, version, dataset, codec = setting
-    parts = [dataset]
-    if protocol:
-        parts.append(f"protocol {protocol}" + (f" version {version}" if version else ""))
-    if codec not in ("", "none"):
-        parts.append(f"codec {codec}")
-    return " · ".join(parts)
 
 
 def matrices(scores: Sequence[Score], metrics: Sequence[str]) -> tuple[Table, ...]:
@@ -83,32 +47,24 @@ def _order(scores: Sequence[Score]) -> list[str]:
 
 
 def _matrix(scores: Sequence[Score], scales: Sequence[str], order: Sequence[str]) -> Table:
-    at = {(score.label, score.group.scale): score for score in scores if score.group.scale in scales}
-    marked = {
-        (name, scale): mark
-        for scale in scales
-        for name, mark in marks({name: at[name, scale] for name in order if (name, scale) in at}).items()
-    }
-    about = scores[0].about
-    rows = []
-    for name in order:
-        cells = [Cell(name)]
-        for scale in scales:
-            score = at.get((name, scale))
-            text = number(score.mean, about.decimals) if score else MISSING
-            cells.append(Cell(text, marked.get((name, scale), ""), _signs(score)))
-        rows.append(tuple(cells))
-    columns = (Column("method", numeric=False), *(Column(f"×{scale}") for scale in scales))
-    return Table(heading(scores[0]), columns, tuple(rows))
+    at = {(score.label, score.group.scale): score for score in scores}
+    trained = {score.label: score.trained for score in scores}
+    rows = [
+        Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained[label])
+        for label in order
+    ]
+    columns = (Column("method", "text"), *(metric_column(scores[0], scale) for scale in scales))
+    return marked(Table(metric_column(scores[0]).heading, columns, tuple(rows)))
 
 
-def _signs(score: Score | None) -> str:
+def _cell(score: Score | None) -> TableCell:
     if score is None or score.mean is None:
-        return ""
-    return (NOT_NATIVE if not score.native else "") + (INCOMPLETE if incomplete(score) else "")
+        return TableCell(MISSING)
+    signs = (NOT_NATIVE if not score.native else "") + (INCOMPLETE if incomplete(score) else "")
+    return number_cell(score.mean, score.about.decimals, score.ranked, signs)
 
 
-def heading(score: Score) -> str:
-    """Head a metric's column with its direction and unit: "psnr_y ↑ [dB]"."""
-    arrow = {"up": " ↑", "down": " ↓", "none": ""}[score.about.direction]
-    return score.metric + arrow + (f" [{score.about.unit}]" if score.about.unit else "")
+def metric_column(score: Score, scale: str = "") -> Column:
+    """Make the column of a score's metric, in a sweep of one of its scales."""
+    about, name = score.about, f"×{scale}" if scale else score.metric
+    return Column(name, "number", score.metric, about.direction, about.unit, about.decimals, scale)

@@ -17,7 +17,7 @@
     const numeric = table.tHead.rows[0].cells[column].classList.contains("number");
     const sign = order === "descending" ? -1 : 1;
     rows.sort((one, other) => {
-      const [a, b] = [one.cells[column].dataset.key, other.cells[column].dataset.key];
+      const [a, b] = [one.cells[column].dataset.value, other.cells[column].dataset.value];
       // Missing values stay at the end in both orders; equal ones keep the order of the page.
       if (order === "none" || a === b) return one.dataset.place - other.dataset.place;
       if (a === "" || b === "") return a === "" ? 1 : -1;
