@@ -3,9 +3,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 import torch
+from rescale_bench_plugins.classic import KERNELS
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.api.specs import parse_spec
+from rescale_bench.errors import UsageError
 from rescale_bench.images.files import read_image
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
@@ -59,7 +61,7 @@ def test_published_fractional_bicubic_of_set5(data_root, registry, tmp_path):
     assert found["Set5", "1.6", "psnr_y"] == pytest.approx(36.10, abs=0.01)
 
 
-@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "bicubic", "lanczos3"])
+@pytest.mark.parametrize("kernel", list(KERNELS))
 @pytest.mark.parametrize("scale", ["1.7", "2", "3.3"])
 def test_a_gradient_stays_where_it_is(registry, kernel, scale):
     """Down and up again must not shift a ramp; nearest picks one of two equally near pixels at x2: half a step."""
@@ -83,3 +85,20 @@ def test_antialiasing_can_be_switched_off(registry, data_root):
         )
     ]
     assert small[1].std() > small[0].std()
+
+
+def test_the_parameter_of_bicubic(registry):
+    def shrink(spec):
+        chosen = registry.choose_method(parse_spec(spec, "-m"))
+        return chosen.label, chosen.record.build({}, "cpu", chosen.options).downscale(hr, 2.5)
+
+    hr = torch.rand(1, 3, 20, 30)
+    label, default = shrink("bicubic")
+    assert label == "bicubic"
+    for spec in ("bicubic:a=-0.5", "catmull-rom"):
+        assert torch.equal(shrink(spec)[1], default)
+    label, sharper = shrink("bicubic:a=-0.75")
+    assert label == "bicubic:a=-0.75"
+    assert sharper.std() > default.std() > shrink("mitchell")[1].std()
+    with pytest.raises(UsageError, match="a=1"):
+        shrink("bicubic:a=1")

@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 
 from rescale_bench.errors import UsageError
 from rescale_bench.images import resize
-from rescale_bench.images.resize import imresize, output_side
+from rescale_bench.images.resize import Cubic, imresize, output_side
 
 
 def cubic(t):
@@ -28,10 +28,20 @@ def lanczos(t, lobes):
     return lobes * math.sin(math.pi * t) * math.sin(math.pi * t / lobes) / (math.pi * t) ** 2
 
 
+def mitchell(t):
+    """Mitchell and Netravali (SIGGRAPH 1988), eq. 8 with B = C = 1/3, as the paper prints it."""
+    t = abs(t)
+    if t < 1:
+        return (7 * t**3 - 12 * t**2 + 16 / 3) / 6
+    return (-7 / 3 * t**3 + 12 * t**2 - 20 * t + 32 / 3) / 6 if t < 2 else 0.0
+
+
 REFERENCE = {
     "box": (lambda t: float(-0.5 <= t < 0.5), 1),
     "bilinear": (lambda t: max(0.0, 1 - abs(t)), 2),
     "bicubic": (cubic, 4),
+    "catmull-rom": (cubic, 4),
+    "mitchell": (mitchell, 4),
     "lanczos2": (lambda t: lanczos(t, 2), 4),
     "lanczos3": (lambda t: lanczos(t, 3), 6),
     "nearest": (lambda t: float(-0.5 <= t < 0.5), 1),
@@ -119,6 +129,38 @@ def test_large_planes_and_leading_dimensions():
 )
 def test_output_sides_are_exact(side, scale, out):
     assert output_side(side, scale) == out
+
+
+INNER = (slice(None), slice(None), slice(12, -12), slice(12, -12))
+"""Where no library's border rule reaches, at ×3."""
+
+
+def test_keys_cubic_with_a_075_is_that_of_pytorch_and_opencv():
+    image = noise(1, 3, 20, 23)
+    expected = torch.nn.functional.interpolate(image, scale_factor=3, mode="bicubic", align_corners=False)
+    assert torch.allclose(imresize(image, 3, kernel=Cubic(0, 0.75))[INNER], expected[INNER], rtol=0, atol=1e-13)
+
+
+def test_catmull_rom_is_pillows_bicubic_and_matlabs():
+    image = noise(1, 1, 20, 23)
+    expected = np.asarray(Image.fromarray(image[0, 0].float().numpy()).resize((69, 60), Image.Resampling.BICUBIC))
+    found = imresize(image, 3, kernel="catmull-rom")
+    np.testing.assert_allclose(found[INNER][0, 0], expected[INNER[2:]], rtol=0, atol=1e-6)
+    assert torch.equal(found, imresize(image, 3, kernel="bicubic"))
+
+
+@pytest.mark.parametrize(("name", "other"), [("mitchell", "MITCHELL"), ("catmull-rom", "CATROM")])
+def test_cubics_are_those_of_agg(name, other):
+    """Matplotlib draws with the kernels of the Agg library, tabulated in steps of 1/256."""
+    from matplotlib import _image
+    from matplotlib.transforms import Affine2D
+
+    image = noise(1, 1, 20, 23)
+    expected = np.zeros((60, 69))
+    _image.resample(image[0, 0].numpy(), expected, Affine2D().scale(3), getattr(_image, other), resample=True)
+    found = imresize(image, 3, kernel=name)[INNER][0, 0].numpy()
+    assert np.abs(found - expected[INNER[2:]]).max() < 5e-3
+    assert np.abs(found - imresize(image, 3, kernel="lanczos2")[INNER][0, 0].numpy()).max() > 5e-3
 
 
 @pytest.mark.parametrize("kernel", list(REFERENCE))

@@ -31,12 +31,16 @@ def resize_levels(
 
     Arguments as in resize.imresize; returns float64 in [0, 1] plus the kernel's overshoot.
     """
+    return imresize(from_levels(image), scale=scale, size=size, kernel=kernel, antialias=antialias) / 255
+
+
+def from_levels(image: torch.Tensor) -> torch.Tensor:
+    """Bring an image in [0, 1] to 0..255 in float64, values next to a level k/255 to k itself."""
     import torch
 
     levels = image.to(torch.float64) * 255
     nearest = levels.round()
-    levels = torch.where((levels - nearest).abs() < NEAR, nearest, levels)
-    return imresize(levels, scale=scale, size=size, kernel=kernel, antialias=antialias) / 255
+    return torch.where((levels - nearest).abs() < NEAR, nearest, levels)
 
 
 def to_levels(image: torch.Tensor, how: str) -> torch.Tensor:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from rescale_bench.errors import UsageError
 
-Kernel = Literal["nearest", "box", "bilinear", "bicubic", "lanczos2", "lanczos3"]
+KernelName = Literal["nearest", "box", "bilinear", "bicubic", "catmull-rom", "mitchell", "lanczos2", "lanczos3"]
 Factor = float | Decimal | Fraction
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,22 +40,40 @@ def _triangle(t: Array) -> Array:
     return inside
 
 
-def _cubic(t: Array) -> Array:
-    """Evaluate Keys' cubic with a = -0.5 (Keys, IEEE TASSP 1981, eq. 15)."""
-    t = np.abs(t)
-    inner, outer = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
-    return np.where(t <= 1, inner, np.where(t <= 2, outer, 0.0))
+@dataclass(frozen=True)
+class Cubic:
+    """A cubic kernel of width 4 (Mitchell and Netravali, "Reconstruction Filters", SIGGRAPH 1988, eq. 8).
+
+    b, c: its parameters. b = 0 gives Keys' cubics with a = -c (Keys, IEEE TASSP 1981): c = 0.5 is MATLAB's bicubic and
+    the Catmull-Rom spline, c = 0.75 the bicubic of OpenCV and of PyTorch without antialiasing.
+    """
+
+    b: float
+    c: float
+
+    def __call__(self, t: Array) -> Array:
+        """Evaluate at distances in pixels."""
+        b, c, t = self.b, self.c, np.abs(t)
+        inner = (12 - 9 * b - 6 * c) / 6 * t**3 + (-18 + 12 * b + 6 * c) / 6 * t**2 + (6 - 2 * b) / 6
+        outer = (-b - 6 * c) / 6 * t**3 + (6 * b + 30 * c) / 6 * t**2 - (12 * b + 48 * c) / 6 * t + (8 * b + 24 * c) / 6
+        return np.where(t <= 1, inner, np.where(t <= 2, outer, 0.0))
+
+
+Kernel = KernelName | Cubic
+"""The name of a kernel, or a cubic by its parameters."""
 
 
 def _lanczos(lobes: int) -> Callable[[Array], Array]:
     return lambda t: np.where(np.abs(t) < lobes, np.sinc(t) * np.sinc(t / lobes), 0.0)
 
 
-KERNELS: dict[str, tuple[Callable[[Array], Array], float]] = {
+KERNELS: dict[KernelName, tuple[Callable[[Array], Array], float]] = {
     "nearest": (_box, 1.0),
     "box": (_box, 1.0),
     "bilinear": (_triangle, 2.0),
-    "bicubic": (_cubic, 4.0),
+    "bicubic": (Cubic(0, 1 / 2), 4.0),
+    "catmull-rom": (Cubic(0, 1 / 2), 4.0),
+    "mitchell": (Cubic(1 / 3, 1 / 3), 4.0),
     "lanczos2": (_lanczos(2), 4.0),
     "lanczos3": (_lanczos(3), 6.0),
 }
@@ -94,9 +112,9 @@ def imresize(
     return result
 
 
-def _check(image: torch.Tensor, scale: Factor | None, size: tuple[int, int] | None, kernel: str) -> None:
-    if kernel not in get_args(Kernel):
-        raise UsageError(f"imresize: kernel '{kernel}'; choose from {', '.join(get_args(Kernel))}")
+def _check(image: torch.Tensor, scale: Factor | None, size: tuple[int, int] | None, kernel: Kernel) -> None:
+    if kernel not in KERNELS and not isinstance(kernel, Cubic):
+        raise UsageError(f"imresize: kernel '{kernel}'; choose from {', '.join(KERNELS)}")
     if image.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"imresize: image of {image.dtype}; convert it to float32 or float64")
     if image.ndim < 2 or 0 in image.shape:
@@ -141,9 +159,9 @@ class Taps:
         return Taps(self.targets, self.sources, self.target, self.source, self.weight)
 
 
-def _contributions(side: int, out: int, scale: float, kernel: str, antialias: bool) -> tuple[Array, Array]:
+def _contributions(side: int, out: int, scale: float, kernel: Kernel, antialias: bool) -> tuple[Array, Array]:
     """Compute 0-based source pixels and normalised float64 weights, both (out, P), by MATLAB's rule."""
-    function, width = KERNELS[kernel]
+    function, width = (kernel, 4.0) if isinstance(kernel, Cubic) else KERNELS[kernel]
     stretch = scale if antialias and scale < 1 else 1.0
     width /= stretch
     centre = np.arange(1, out + 1, dtype=np.float64) / scale + 0.5 * (1 - 1 / scale)
@@ -161,7 +179,7 @@ def _nearest(side: int, out: int, scale: float) -> Array:
 
 
 @lru_cache(maxsize=128)
-def _table(side: int, out: int, scale: float, kernel: str, antialias: bool) -> Taps:
+def _table(side: int, out: int, scale: float, kernel: Kernel, antialias: bool) -> Taps:
     pixels, weights = _contributions(side, out, scale, kernel, antialias)
     target = np.broadcast_to(np.arange(out)[:, None], pixels.shape)
     used = weights != 0
