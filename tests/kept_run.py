@@ -3,7 +3,8 @@
 import numpy as np
 
 from rescale_bench.images.files import write_png
-from rescale_bench.runs.store import SCHEMA, Store
+from rescale_bench.runs.schema import SCHEMA
+from rescale_bench.runs.store import Store
 
 ABOUT = {
     "psnr_y": {"direction": "up", "unit": "dB", "decimals": 2, "pool": "mean", "repeatable": True},

@@ -85,7 +85,7 @@ def test_a_batch_gives_what_single_images_give_in_cells_of_its_own(images, tmp_p
     # Networks differ by 1e-6 before rounding, which may turn a pixel of these small images that lies on the edge.
     pd.testing.assert_series_equal(values(tmp_path / "one"), values(tmp_path / "four"), rtol=0, atol=2e-2)
     one, four = (pd.read_parquet(tmp_path / name / "results.parquet") for name in ("one", "four"))
-    assert set(four["dtype"]) == {"float32-batch4"}
+    assert (set(four["dtype"]), set(four["batch"]), set(one["batch"])) == ({"float32"}, {4}, {1})
     assert not set(one["cell"]) & set(four["cell"])
 
 
@@ -140,8 +140,8 @@ def test_only_methods_that_take_batches_and_draw_nothing_get_them(images, tmp_pa
         )
         assert run(asked).exit_code == 0
         assert sorted(map(int, seen.read_text().split())) == sizes, methods
-        dtype = set(pd.read_parquet(tmp_path / methods / "results.parquet")["dtype"])
-        assert dtype == {"float32-batch4" if methods == "boxes2" else "float32"}
+        batch = set(pd.read_parquet(tmp_path / methods / "results.parquet")["batch"])
+        assert batch == {4 if methods == "boxes2" else 1}
     notes = run(asked).notes
     assert notes == ("--batch: draws draws random numbers; it is measured as without",)
 
@@ -292,7 +292,7 @@ def test_compiled_cells_are_cells_of_their_own(images, tmp_path):
     compiled = {cell.method: cell for cell in grid.cells}
     assert compiled["bicubic"] == plain["bicubic"]
     assert compiled["irn"].cell != plain["irn"].cell
-    assert compiled["irn"].dtype == "float32-compiled"
+    assert (compiled["irn"].dtype, compiled["irn"].compiled) == ("float32", True)
     assert "--compile: bicubic has nothing to compile" in grid.notes[0]
 
 
@@ -346,7 +346,7 @@ def test_compiled_halves_are_compiled_and_give_the_same(images, tmp_path, monkey
     assert {("fixed", True), ("whole", True)} <= module.compiling
     rows = pd.read_parquet(tmp_path / "run" / "results.parquet").groupby("method")
     for _, each in rows:
-        assert set(each["dtype"]) == {"float32", "float32-compiled"}
+        assert set(each["compiled"]) == {False, True}
         assert each["value"].max() - each["value"].min() < 1e-3
 
 
@@ -357,7 +357,7 @@ def test_compiled_networks_give_the_same_picture(images, tmp_path):
         asked = request_for(images, tmp_path / methods, methods=methods, metrics="psnr_y,psnr_lr", limit=1)
         assert run(asked).exit_code == run(dataclasses.replace(asked, compile=True)).exit_code == 0
         rows = pd.read_parquet(tmp_path / methods / "results.parquet").query("metric == 'psnr_y'")
-        assert sorted(rows["dtype"]) == ["float32", "float32-compiled"]
+        assert sorted(rows["compiled"]) == [False, True]
         assert rows["value"].max() - rows["value"].min() < 1e-3
 
 
@@ -381,7 +381,7 @@ def test_a_run_on_a_device_gives_the_cpus_numbers(images, tmp_path, beside):
         assert line["values"]["peak_mb_up"]["value"] == 1.0  # what the device says, not the process
         for metric in metrics[:-1]:
             expected = there[line["cell"]]["values"][metric]["value"]
-            tolerance = 2e-2 if line["dtype"] != "float32" else 1e-9
+            tolerance = 2e-2 if line["batch"] > 1 else 1e-9
             assert line["values"][metric]["value"] == pytest.approx(expected, abs=tolerance), (line["method"], metric)
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from rescale_bench.errors import StoreError
-from rescale_bench.runs.store import COLUMNS, SCHEMA, Store, read_table
+from rescale_bench.runs.schema import NAMES, SCHEMA
+from rescale_bench.runs.store import Store, read_table
 
 ABOUT = {"psnr_y": {"direction": "up", "unit": "dB", "decimals": 3, "pool": "mean", "repeatable": True}}
 
@@ -29,7 +30,7 @@ def test_what_is_written_comes_back_in_a_fixed_order(tmp_path):
             store.append(line(cell, value=value, scale=scale) | {"image": "same"})
         store.write_table()
     table = pd.read_parquet(tmp_path / "results.parquet")
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(NAMES)
     assert list(table["scale"]) == ["2", "9", "10"]
     assert math.isinf(table["value"][0])
     pd.testing.assert_frame_equal(table, read_table(tmp_path))

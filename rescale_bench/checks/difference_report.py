@@ -10,15 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
+from rescale_bench.runs.schema import TITLES
 from rescale_bench.statistics.paired import decimals_for
 
-NAMES = {
-    "protocol_version": "protocol version",
-    "metric_version": "metric version",
-    "image_sha256": "image file",
-    "weights_sha256": "weights file",
-    "cell": "version of the method or codec",
-}
 NAMED = 8
 """How many images of one line are named; JSON names all."""
 HEAD = ("method", "data set", "scale", "metric", "pairs", "mean B − A", "largest", "at image", "equal", "remarks")
@@ -57,7 +51,7 @@ def render_comparison(found: RunComparison, a: str, b: str) -> str:
         if one.differs:
             unlike.setdefault(tuple(name for name, _ in one.differs), []).append(one)
     for names, members in unlike.items():
-        blocks += _tables(members, f"≠ NOT LIKE WITH LIKE: another {' and '.join(NAMES[name] for name in names)} · ")
+        blocks += _tables(members, f"≠ NOT LIKE WITH LIKE: another {' and '.join(TITLES[name] for name in names)} · ")
     if found.one_sided:
         blocks.append("\n".join(_alone(one) for one in found.one_sided))
     return "\n\n".join(blocks)
@@ -118,7 +112,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _remarks(one: RunDifference) -> str:
-    parts = [f"{NAMES[name]} {sides}" for name, sides in one.differs if sides]
+    parts = [f"{TITLES[name]} {sides}" for name, sides in one.differs if sides]
     if one.infinite:
         parts.append(f"{one.infinite} infinite, left out of the mean")
     if one.lost:

@@ -10,9 +10,10 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from rescale_bench.api.specs import method_label
 from rescale_bench.checks.regression import IDENTITY, plain_rows, scored
 from rescale_bench.errors import UnknownNameError
+from rescale_bench.runs import schema
+from rescale_bench.runs.schema import LABEL, row_label
 from rescale_bench.statistics.paired import Direction, PairedDifference, summarise
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Pair = tuple[Row, Row]
-CONTENT = ("protocol_version", "metric_version", "image_sha256", "weights_sha256")
-"""Where both runs state one of these and differ, the pair does not compare like with like."""
 CODE = "cell"
 """The key of a cell; where it alone differs, the method or the codec had another version."""
+CONTENT = tuple(name for name in schema.CONTENT if name != CODE)
+"""Where both runs state one of these and differ, the pair does not compare like with like."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the images of one difference have in common. method: its label with options, weights, tile and type."""
+    """What the images of one difference have in common. method: its label with options, weights, and how it ran."""
 
     protocol: str
     dataset: str
@@ -173,9 +174,7 @@ def _twins(left: Mapping[tuple[str, ...], Row], right: Mapping[tuple[str, ...], 
 
 
 def _place(row: Row) -> Place:
-    label = method_label(row["method"], row["options"], row["weights"])
-    label += f" {{tile {row['tile']}}}" if row["tile"] else ""
-    label += f" {{{row['dtype']}}}" if row["dtype"] not in ("", "float32") else ""
+    label = row_label([row[name] for name in LABEL])
     return Place(row["protocol"], row["dataset"], row["codec"], row["scale"], row["metric"], label)
 
 

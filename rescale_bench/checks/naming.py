@@ -10,10 +10,12 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rescale_bench.api.scales import exact, is_integer
 from rescale_bench.api.specs import method_label
+from rescale_bench.runs.schema import KEY, plain_text
+from rescale_bench.runs.table import complete
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +60,13 @@ class MetricName:
         return self.source in ("*", source) and self.metric == metric
 
 
+NAMED = ("method", "options", "weights", "dataset", "scale", "codec", "protocol", "metric")
+OTHERS = (*(name for name in KEY if name not in (*NAMED, "image", "seed")), "weights_sha256")
+
+
 @dataclass(frozen=True)
 class Measured:
-    """What a mean of a run is of, apart from images and seeds."""
+    """What a mean of a run is of, apart from images and seeds. others: the keys that nobody asks for by name."""
 
     method: str
     options: str
@@ -69,15 +75,8 @@ class Measured:
     scale: str
     codec: str
     protocol: str
-    tile: str
-    dtype: str
     metric: str
-    weights_sha256: str = ""
-
-    FIELDS: ClassVar[tuple[str, ...]] = (
-        "method", "options", "weights", "dataset", "scale", "codec", "protocol", "tile", "dtype", "metric",
-        "weights_sha256",
-    )  # fmt: skip
+    others: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -86,10 +85,11 @@ class Measured:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Iterator[Measured]:
-        """Say of each tidy row what it is part of; columns that are missing count as empty."""
-        columns = [frame[name].tolist() if name in frame.columns else [""] * len(frame) for name in cls.FIELDS]
-        for fields in zip(*columns, strict=True):
-            yield cls(*map(_text, fields))
+        """Say of each tidy row what it is part of; columns that are missing have their defaults."""
+        frame = complete(frame)
+        for row in zip(*(frame[name].tolist() for name in (*NAMED, *OTHERS)), strict=True):
+            texts = tuple(map(plain_text, row))
+            yield cls(others=texts[len(NAMED) :], **dict(zip(NAMED, texts, strict=False)))
 
 
 def method_names() -> list[MethodName]:
@@ -110,10 +110,6 @@ def method_name(
 ) -> MethodName | None:
     """Find what a published row means; None for methods that we do not have."""
     return next((name for name in names if name.fits(source, table, method, scale, dataset)), None)
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN stands for "empty" in CSV
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rescale_bench.api.specs import method_label
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
-from rescale_bench.metrics import described
+from rescale_bench.runs import schema
+from rescale_bench.runs.schema import KEY, plain_text
+from rescale_bench.runs.table import complete
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GRID = ("method", "options", "weights", "dataset", "scale", "codec", "protocol", "seed", "tile", "dtype", "metric")
+GRID = tuple(name for name in KEY if name != "image")
 """What makes two rows comparable, apart from the image: one grid point."""
 IDENTITY = (*GRID, "image")
-CONTENT = ("protocol_version", "metric_version", "image_sha256")
-"""What must be equal as well; where both runs state it and differ, the numbers mean different things."""
-READ = (
-    *IDENTITY, *CONTENT, "cell", "weights_sha256", "value", "status", "error", "direction", "repeatable", "tolerance",
-)  # fmt: skip
+CONTENT = tuple(name for name in schema.CONTENT if name not in ("cell", "weights_sha256"))
+"""What must be equal as well; where both runs state it and differ, the numbers mean different things.
+
+Weights may have been trained anew, and code may have another version: that is what the gate is for."""
+READ = (*IDENTITY, *schema.CONTENT, "value", "status", "error", "direction", "repeatable", "tolerance")
 ROUNDING = 1e-12
 """Relative slack, so that 30.40 − 30.39 does not exceed a tolerance of 0.01 by its last bit."""
 
@@ -137,19 +139,9 @@ def index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
 
 def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Give the columns READ of each row: the value as it is, everything else as text ("" where it is missing)."""
-    frame = described(frame)
-    columns = {name: frame[name].tolist() if name in frame.columns else [None] * len(frame) for name in READ}
-    for values in zip(*columns.values(), strict=True):
-        yield {name: value if name == "value" else _text(value) for name, value in zip(READ, values, strict=True)}
-
-
-def _text(value: Any) -> str:
-    """Write a cell as text that does not depend on how its file was read (1, 1.0 and "1" are one)."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    frame = complete(frame)
+    for values in zip(*(frame[name].tolist() for name in READ), strict=True):
+        yield {name: value if name == "value" else plain_text(value) for name, value in zip(READ, values, strict=True)}
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bool, given: Given) -> Comparison:

@@ -1,11 +1,10 @@
-"""How numbers inside networks are computed: the part of a cell's key that is called dtype."""
+"""How numbers inside networks are computed: the columns dtype, batch and compiled of a cell."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 DTYPES = ("float32", "bf16")
-COMPILED, BATCH = "compiled", "batch"
 
 
 @dataclass(frozen=True)
@@ -19,15 +18,3 @@ class Arithmetic:
     dtype: str = DTYPES[0]
     batch: int = 1
     compiled: bool = False
-
-    def __str__(self) -> str:
-        """Print as "float32", "bf16-batch8", "float32-compiled"."""
-        extras = [f"{BATCH}{self.batch}"] * (self.batch > 1) + [COMPILED] * self.compiled
-        return "-".join((self.dtype, *extras))
-
-    @classmethod
-    def parse(cls, text: str) -> Arithmetic:
-        """Read what __str__ wrote."""
-        dtype, *extras = text.split("-")
-        batch = next((int(extra.removeprefix(BATCH)) for extra in extras if extra.startswith(BATCH)), 1)
-        return cls(dtype, batch, COMPILED in extras)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +19,7 @@ from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
 from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.request import Request
+from rescale_bench.runs.schema import cell_key
 from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
 
 NO_FILE = "none"
@@ -32,7 +32,7 @@ class Cell:
     cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
     ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
     tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
-    dtype: an Arithmetic as text.
+    dtype, batch, compiled: how it is computed (see Arithmetic).
     """
 
     cell: str
@@ -53,6 +53,8 @@ class Cell:
     seed: int
     tile: str = ""
     dtype: str = "float32"
+    batch: int = 1
+    compiled: bool = False
     native: bool = True
     ceiling: bool = False
 
@@ -249,18 +251,12 @@ def _cell(
         "protocol_version": protocol.version,
         "seed": request.seed,
         "tile": request.fixed_tile,
-        "dtype": str(arithmetic),
+        **vars(arithmetic),
     }
     versions = {"method": method.record.version, "codec": codec.record.version if codec else ""}
-    key = cell_key({**fields, "versions": versions})
+    key = cell_key(fields, versions)
     more = {"crop": images.crop, "native": not method.record.traits.indirect, "ceiling": method.record.traits.ceiling}
     return Cell(cell=key, files=weights.files, path=str(file.path), **more, **fields)
-
-
-def cell_key(fields: Mapping[str, Any]) -> str:
-    """Hash everything that can move a number into 24 hexadecimal digits."""
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def missing_values(cell: Cell, known: Mapping[str, Any] | None, metrics: Sequence[Chosen]) -> list[str]:

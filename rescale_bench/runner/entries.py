@@ -12,7 +12,7 @@ from rescale_bench.api.registry import Chosen
 from rescale_bench.errors import MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.setup import Setup
-from rescale_bench.runs.store import SCHEMA
+from rescale_bench.runs.schema import SCHEMA
 
 _NO_SIZES: Mapping[str, None] = dict.fromkeys(("height", "width", "lr_height", "lr_width", "tiled"))
 

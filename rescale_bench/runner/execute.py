@@ -21,7 +21,8 @@ from rescale_bench.runner.request import Request, cores
 from rescale_bench.runner.schedule import in_order
 from rescale_bench.runner.setup import Setup
 from rescale_bench.runs.outputs import kept
-from rescale_bench.runs.store import SCHEMA, Store
+from rescale_bench.runs.schema import SCHEMA
+from rescale_bench.runs.store import Store
 from rescale_bench.weights.downloads import file_sha256
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from rescale_bench.errors import ImageError
-from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import Cell
 from rescale_bench.runner.worker import build_key
 
@@ -29,7 +28,7 @@ def in_order(cells: Iterable[Cell]) -> list[tuple[Cell, ...]]:
 
 
 def _together(cells: Sequence[Cell]) -> Iterator[tuple[Cell, ...]]:
-    batch = Arithmetic.parse(cells[0].dtype).batch
+    batch = cells[0].batch
     if batch == 1:
         yield from ((cell,) for cell in cells)
         return

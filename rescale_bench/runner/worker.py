@@ -29,13 +29,12 @@ from rescale_bench.machine.precision import exact_float32
 from rescale_bench.networks.compiling import compile_rescaler
 from rescale_bench.roundtrip.cell import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trips
 from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
-from rescale_bench.runner.arithmetic import Arithmetic
 from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runner.entries import describe, failure, measured, sizes
 from rescale_bench.runner.recent import Recent
 from rescale_bench.runner.setup import Setup
 from rescale_bench.runs.outputs import keep_outputs
-from rescale_bench.runs.store import SCHEMA
+from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.weights.choice import load_states
 
 log = logging.getLogger(__name__)
@@ -161,7 +160,6 @@ class Worker:
 
     def _halves(self, works: Sequence[Work]) -> None:
         first, cell = works[0], works[0].cell
-        arithmetic = Arithmetic.parse(cell.dtype)
         protocol, method = self.registry.choose_protocol(cell.protocol), self.registry.method(cell.method)
         halves = self.halves.get(build_key(cell), lambda: self._build(cell, method), lambda _: 1)
         core = self._tile(cell, halves, first.hr, len(works))
@@ -172,7 +170,7 @@ class Worker:
             halves = replace(halves, down=down, up=up)
         trips = partial(
             round_trips,
-            replace(halves, dtype=arithmetic.dtype),
+            replace(halves, dtype=cell.dtype),
             [work.hr for work in works],
             Decimal(cell.scale),
             protocol,
@@ -183,7 +181,7 @@ class Worker:
             fresh=self._needs("quiet"),
         )
         shape = (build_key(cell), cell.scale, core, len(works), *first.hr.shape)
-        if arithmetic.compiled and shape not in self.compiled:
+        if cell.compiled and shape not in self.compiled:
             trips()  # compiles: its seconds are not the method's
             self.compiled.add(shape)
         samples = trips()
@@ -285,7 +283,7 @@ class Worker:
         def half() -> Any:
             states = load_states(cell.files, self.registry, method.traits.derived)
             built = method.build(states, self.setup.device, options)
-            return compile_rescaler(built) if Arithmetic.parse(cell.dtype).compiled else built
+            return compile_rescaler(built) if cell.compiled else built
 
         try:
             return Halves(method, half(), half(), self.setup.device)
@@ -327,7 +325,7 @@ def _stage(work: Work) -> Iterator[None]:
 
 def build_key(cell: Cell) -> tuple[Hashable, ...]:
     """Name what a cell needs built: cells with equal keys share one method, built once, and may be one batch."""
-    return cell.method, cell.options, cell.files, cell.dtype
+    return cell.method, cell.options, cell.files, cell.dtype, cell.batch, cell.compiled
 
 
 @lru_cache(maxsize=1)

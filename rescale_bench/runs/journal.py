@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-NEEDED = ("cell", "method", "dataset", "image", "scale", "protocol", "status")
-"""Text that every line has."""
-OPTIONAL = ("options", "weights", "weights_sha256", "image_sha256", "codec", "tile", "dtype", "error")
-"""Text that a line may have."""
-NUMBERS = ("protocol_version", "seed", "seconds", "peak_mb", "height", "width", "lr_height", "lr_width")
-FLAGS = ("native", "ceiling")
+from rescale_bench.runs.schema import OF_CELL, SCHEMA, split_dtype
+
+NEEDED = ("cell", "protocol", "status", *(column.name for column in OF_CELL if column.default is None))
+"""What every line has."""
+TEXTS = frozenset(("status", "error", *(column.name for column in OF_CELL if column.type == "text")))
+NUMBERS = tuple(column.name for column in OF_CELL if column.type in ("integer", "number"))
+FLAGS = tuple(column.name for column in OF_CELL if column.type == "flag")
 LARGEST = 2**53
 """No number of a cell is larger; beyond it tables cannot hold whole numbers."""
 STATUSES = ("ok", "failed", "undefined")
@@ -44,10 +45,12 @@ def unsealed(text: str) -> Any:
 def checked(line: Mapping[str, Any]) -> dict[str, Any]:
     """Give a parsed line back with its values as numbers ("inf" becomes the float; None stays).
 
-    Raises ValueError, KeyError, TypeError or AttributeError for anything that is no finished cell.
+    A line of schema 1 becomes one of this schema. Raises ValueError, KeyError, TypeError or AttributeError for
+    anything that is no finished cell.
     """
-    for name in (*NEEDED, *(key for key in OPTIONAL if line.get(key) is not None)):
-        _require(isinstance(line[name], str), name)
+    for name in TEXTS:
+        value = line[name] if name in NEEDED else line.get(name)
+        _require(isinstance(value, str) or (value is None and name not in NEEDED), name)
     for name in NUMBERS:
         value = line.get(name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LARGEST
@@ -56,7 +59,9 @@ def checked(line: Mapping[str, Any]) -> dict[str, Any]:
         _require(isinstance(line.get(name), (bool, type(None))), name)
     _require(0 < float(line["scale"]) < math.inf, "scale")
     _require(line["status"] in STATUSES, "status")
-    return {**line, "values": {name: _entry(entry) for name, entry in line["values"].items()}}
+    words = split_dtype(line["dtype"]) if line.get("dtype") and line.get("schema") == 1 else {}
+    values = {name: _entry(entry) for name, entry in line["values"].items()}
+    return {**line, **words, "schema": SCHEMA, "values": values}
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

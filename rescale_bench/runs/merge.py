@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rescale_bench.errors import StoreError, UsageError
-from rescale_bench.runs.store import SCHEMA, Store, read_journal, read_json, settle
+from rescale_bench.runs.schema import SCHEMA
+from rescale_bench.runs.store import Store, read_journal, read_json, settle
 
 Prefer = Literal["", "first", "last"]
 Cells = dict[str, dict[str, Any]]

@@ -10,29 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rescale_bench.api.metrics import ABOUT
 from rescale_bench.errors import StoreError
 from rescale_bench.machine.limits import refuse_large_table
 from rescale_bench.machine.printable import printable
 from rescale_bench.runs.journal import checked, sealed, unsealed
+from rescale_bench.runs.schema import COLUMNS, NEEDED, NUMBERS, SCHEMA, TEXTS
+from rescale_bench.runs.table import complete, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-IDENTITY = (
-    "cell", "method", "options", "weights", "weights_sha256", "dataset", "image", "image_sha256", "scale", "codec",
-    "protocol", "protocol_version", "seed", "tile", "dtype", "native", "ceiling",
-)  # fmt: skip
-MEASURED = ("seconds", "peak_mb", "height", "width", "lr_height", "lr_width", "tiled")
-COLUMNS = ("schema", *IDENTITY, "metric", "metric_version", *ABOUT, "value", "status", "error", *MEASURED)
+READABLE = (1, SCHEMA)
 JOURNAL_BYTES = "journal_bytes"
 """Attribute of a table: the size of the journal that it was made from."""
-TEXTS = (
-    "scale", "image", "method", "options", "error", "weights", "weights_sha256", "image_sha256", "codec", "tile",
-    "tolerance",
-)  # fmt: skip
-ORDER = ("protocol", "dataset", "image", "scale_number", "codec", "method", "options", "weights", "seed", "metric")
 
 
 class Store:
@@ -196,14 +186,14 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
         try:
             line = unsealed(text)
             schema = line["schema"]
-            # Another schema is refused before its fields are looked at.
-            read = checked(line) if schema == SCHEMA else line
+            # A later schema is refused before its fields are looked at.
+            read = checked(line) if schema in READABLE else line
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise StoreError(
                 f"{path}, line {number} is damaged; delete it (its cell is measured again) and run once more"
             ) from None
-        if schema != SCHEMA:
-            raise StoreError(f"{path} has schema {schema}, this version reads {SCHEMA}; use another -o")
+        if schema not in READABLE:
+            raise StoreError(f"{path} has schema {schema}, this version reads up to {SCHEMA}; use another -o")
         settle(cells, read)
     return cells
 
@@ -242,11 +232,12 @@ def read_table(folder: Path) -> pd.DataFrame:
         if folder.suffix != ".csv":
             refuse_large_table(folder)
         if folder.suffix == ".csv" or folder.name.endswith(".csv.gz"):
-            text = dict.fromkeys((*TEXTS, "value"), str)
-            table = pd.read_csv(folder, dtype=text, keep_default_na=False, na_values={"value": ["", "nan"]})
-            # pandas 2 reads the last bit of a number wrong where it is in haste; float() never does.
-            if "value" in table:
-                table["value"] = table["value"].map(float).astype("float64")
+            gaps = {column.name: ["", "nan"] for column in COLUMNS if column.type != "text"}
+            # pandas reads the last bit of a number wrong where it is in haste; float() never does.
+            texts = dict.fromkeys((*TEXTS, *NUMBERS), str)
+            table = pd.read_csv(folder, dtype=texts, keep_default_na=False, na_values=gaps)
+            for name in set(NUMBERS) & set(table.columns):
+                table[name] = table[name].map(float).astype("float64")
         else:
             table = pd.read_parquet(folder)
     except FileNotFoundError:
@@ -257,10 +248,10 @@ def read_table(folder: Path) -> pd.DataFrame:
         raise StoreError(
             f"cannot read {folder} as a run: {str(error) or type(error).__name__}".splitlines()[0]
         ) from None
-    missing = {"method", "dataset", "image", "scale", "metric", "value", "status"} - set(table.columns)
+    missing = set(NEEDED) - set(table.columns)
     if missing:
         raise StoreError(f"{folder} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
-    return _readable(table)
+    return _readable(complete(table))
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -279,35 +270,6 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Lay finished cells out as one row per cell and metric, in an order that does not depend on the run.
-
-    metrics: what run.json says of each metric (direction, unit, …).
-    """
-    import pandas as pd
-
-    rows = [row for cell in cells.values() for row in _rows(cell, metrics)]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "scale_number"])
-    table = table.sort_values(list(ORDER), kind="stable", ignore_index=True).drop(columns="scale_number")
-    return table.astype({"value": "float64", "seconds": "float64", "peak_mb": "float64"})
-
-
-def _rows(cell: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    shared = {name: cell.get(name) for name in (*IDENTITY, *MEASURED)}
-    shared |= {"schema": SCHEMA, "scale_number": float(cell["scale"])}
-    for name, entry in cell["values"].items():
-        about = metrics.get(name, {})
-        yield {
-            **shared,
-            "metric": name,
-            "metric_version": entry.get("version", ""),
-            **{key: about.get(key) for key in ABOUT},
-            "value": entry.get("value"),
-            "status": entry["status"],
-            "error": entry.get("error", ""),
-        }
 
 
 def _plain(value: Any) -> Any:

@@ -2,67 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.metrics import described
+from rescale_bench.runs.schema import CONTENT, DEFAULTS, KEY, LABEL, row_label
+from rescale_bench.runs.table import as_text, complete
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULTS: dict[str, Any] = {
-    "options": "", "weights": "", "weights_sha256": "", "codec": "", "protocol": "", "protocol_version": "",
-    "seed": 0, "tile": "", "dtype": "", "native": True, "metric_version": "", "direction": "none", "unit": "",
-    "image_sha256": "", "decimals": 3, "pool": "mean", "repeatable": True, "ceiling": False,
-    "height": math.nan, "width": math.nan, "lr_height": math.nan, "lr_width": math.nan,
-}  # fmt: skip
-"""What stands in for a column that a hand-made table lacks."""
-CELL = (
-    "protocol", "protocol_version", "dataset", "codec", "scale", "method", "options", "weights", "weights_sha256",
-    "tile", "dtype", "image", "seed", "metric", "metric_version",
-)  # fmt: skip
-TEXTS = ("protocol", "protocol_version", "dataset", "codec", "scale", "method", "options", "weights", "image", "metric")
+CELL = (*KEY, *(name for name in CONTENT if name not in ("cell", "image_sha256")))
+"""What makes two rows one measurement, of which the later counts."""
+TEXT = (*KEY, *CONTENT)
+"""Columns that tables group by: as text, however a file was read."""
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     """Fill in missing columns, keep the latest of repeated cells, and add `label`.
 
-    A label is made longer by another type than float32 ("irn {bf16}"), and where two rows would share one: by the
-    digest of the weights, the tile. An image whose file changed between two methods is two images.
+    A label is made longer by how the method ran where that is not as usual ("irn {bf16}"), and where two rows would
+    share one by the digest of the weights. An image whose file changed between two methods is two images.
     Raises UsageError when there is no row.
     """
     if frame.empty:
         raise UsageError("there is nothing to tabulate: the run holds no rows")
-    rows = described(frame.assign(**{name: value for name, value in DEFAULTS.items() if name not in frame.columns}))
-    for name in (
-        *CELL,
-        "direction",
-        "unit",
-        "decimals",
-        "pool",
-        "repeatable",
-        "height",
-        "width",
-        "lr_height",
-        "lr_width",
-    ):
-        gaps = rows[name].isna()
-        if gaps.any():
-            rows[name] = rows[name].astype(object).where(~gaps, DEFAULTS.get(name, ""))
-    rows = rows.astype(dict.fromkeys(TEXTS, str))
+    rows = complete(frame)
+    rows = rows.assign(**{name: as_text(rows[name]) for name in TEXT})
+    for name, default in DEFAULTS.items():
+        if name not in TEXT and (gaps := rows[name].isna()).any():
+            rows[name] = rows[name].astype(object).where(~gaps, default)
     rows = rows.drop_duplicates(list(CELL), keep="last")
     rows["image"] = _one_content(rows)
     rows["metric"] = _versioned(rows)
-    keys = zip(rows["method"], rows["options"], rows["weights"], strict=True)
-    names = {key: method_label(*key) for key in set(keys)}
-    rows["label"] = [names[key] for key in zip(rows["method"], rows["options"], rows["weights"], strict=True)]
-    other = rows["dtype"].astype(str)
-    rows["label"] = rows["label"].where(other.isin(("", "float32")), rows["label"] + " {" + other + "}")
-    for column in ("weights_sha256", "tile"):
-        rows["label"] = _told_apart(rows, column)
+    keys = list(zip(*(rows[name] for name in LABEL), strict=True))
+    labels = {key: row_label(key) for key in set(keys)}
+    rows["label"] = [labels[key] for key in keys]
+    rows["label"] = _told_apart(rows)
     return rows
 
 
@@ -80,13 +56,11 @@ def _versioned(rows: pd.DataFrame) -> pd.Series[str]:
     return rows["metric"].where(~several, rows["metric"] + " (" + rows["metric_version"].astype(str) + ")")
 
 
-def _told_apart(rows: pd.DataFrame, column: str) -> pd.Series[str]:
+def _told_apart(rows: pd.DataFrame) -> pd.Series[str]:
+    """Add the digest of the weights to labels that would otherwise be shared by several."""
     where = ["protocol", "protocol_version", "dataset", "codec", "scale", "label"]
-    texts = rows[column].astype(str)
-    clash = rows.assign(**{column: texts}).groupby(where)[column].transform("nunique") > 1
-    labels = set(rows.loc[clash, "label"])
-    short = texts.str[:8] if column == "weights_sha256" else texts.where(texts != "", "whole")
-    return rows["label"].where(~rows["label"].isin(labels), rows["label"] + " {" + short + "}")
+    labels = set(rows.loc[rows.groupby(where)["weights_sha256"].transform("nunique") > 1, "label"])
+    return rows["label"].where(~rows["label"].isin(labels), rows["label"] + " {" + rows["weights_sha256"].str[:8] + "}")
 
 
 def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
