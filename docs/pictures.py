@@ -74,7 +74,7 @@ def trip(pixels: np.ndarray, protocol: Protocol = RGB8, scale: Decimal = TWO, me
 
 def switched(text: str) -> Protocol:
     """Make a protocol of what one writes after --protocol."""
-    spec = parse_spec(text, "--protocol")
+    spec = parse_spec(text, "protocol")
     return with_switches({protocol.name: protocol for protocol in PROTOCOLS}[spec.name], spec)
 
 

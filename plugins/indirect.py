@@ -139,7 +139,7 @@ def type3(name: str, find: Find) -> Method | None:
         return None
     models = [model for model in (Decimal(2), Decimal(4)) if model in inner.scales]
     if not models:
-        raise UsageError(f"--methods: {name}: {inner.name} serves {inner.scales}; type III needs a ×2 or ×4 model")
+        raise UsageError(f"{name}: {inner.name} serves {inner.scales}; type III needs a ×2 or ×4 model", "methods")
 
     def base(scale: Decimal) -> tuple[Method, Decimal]:
         return inner, _type3_base(scale, inner.scales)
@@ -186,11 +186,11 @@ def _inner(name: str, suffix: str, find: Find) -> Method | None:
     try:
         inner = find(name.removesuffix(suffix))
     except UnknownNameError as error:
-        raise UsageError(f"--methods: {name}: {error}") from None
+        raise UsageError(f"{name}: {error}", "methods") from None
     if inner.lr_channels != 3 or inner.traits.ceiling:
-        raise UsageError(f"--methods: {name}: {inner.name} cannot be wrapped")
+        raise UsageError(f"{name}: {inner.name} cannot be wrapped", "methods")
     if "down" not in inner.halves and suffix != "-type1":
-        raise UsageError(f"--methods: {name}: {inner.name} has no downscaler; use {inner.name}-type1")
+        raise UsageError(f"{name}: {inner.name} has no downscaler; use {inner.name}-type1", "methods")
     return inner
 
 
@@ -200,7 +200,7 @@ def _unbroken_top(name: str, owners: Mapping[Decimal, Method]) -> Decimal:
     while top + 1 in owners:
         top += 1
     if top == 1:
-        raise UsageError(f"--methods: {name}: there is no ×2 model to start from")
+        raise UsageError(f"{name}: there is no ×2 model to start from", "methods")
     return min(top, Decimal(8))
 
 

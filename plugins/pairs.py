@@ -72,9 +72,9 @@ def pair(name: str, find: Find) -> Method | None:
     down, up = find(left), find(right)
     for method, half in ((down, "down"), (up, "up")):
         if half not in method.halves:
-            raise UsageError(f"--methods: {name}: {method.name} has no {half}scaler")
+            raise UsageError(f"{name}: {method.name} has no {half}scaler", "methods")
     if down.lr_channels != up.lr_channels or down.traits.ceiling or up.traits.ceiling:
-        raise UsageError(f"--methods: {name}: {up.name} cannot read the LR of {down.name}")
+        raise UsageError(f"{name}: {up.name} cannot read the LR of {down.name}", "methods")
     return _combine(name, down, up)
 
 

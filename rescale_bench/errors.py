@@ -23,9 +23,17 @@ from collections.abc import Iterable
 class RescaleBenchError(Exception):
     """Root of the tree; its text is one line that a user can act on."""
 
+    about: str
+    """The setting that is wrong ("scales", as in `Request`), or ""; the command line puts its flag before the text."""
+
+    def __init__(self, text: str = "", about: str = "") -> None:
+        """Keep the line and the setting."""
+        super().__init__(text)
+        self.about = about
+
 
 class UsageError(RescaleBenchError):
-    """A flag, a spec or a configuration asks for something impossible."""
+    """A setting, a spec or a configuration asks for something impossible."""
 
 
 class UnknownNameError(UsageError):

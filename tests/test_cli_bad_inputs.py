@@ -251,3 +251,17 @@ def test_a_closed_pipe_is_no_error(finished):
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["verify", "edsr"], "METHOD: edsr has no downscaler"),
+        (["verify", "bicubic", "-s", "two"], "--scales: 'two' is not a number"),
+        (["prepare", "-d", "Set5@mod0"], "--datasets: 'Set5@mod0' crops"),
+        (["train", "bicubic", "--list"], "METHOD: bicubic has no training recipes"),
+        (["new-plugin", "No Name"], "NAME: 'No Name' cannot be a name"),
+    ],
+)
+def test_the_command_line_names_what_its_user_typed(arguments, says, capfd):
+    fails(capfd, arguments, 2, f"rescale-bench: {says}")

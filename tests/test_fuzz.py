@@ -52,8 +52,9 @@ def test_scales(text):
     "text", ["1:2:1e-999999", "1:64:1e-30", "1:2:1e-9999999999999999999", "1e999999999", "9" * 5000]
 )
 def test_scales_that_would_take_for_ever(text):
-    with pytest.raises(UsageError, match="--scales"):
+    with pytest.raises(UsageError) as refused:
         parse_scales(text)
+    assert refused.value.about == "scales"
 
 
 METHODS = ("bicubic", "irn", "aidn", "edsr", "+", "-type1", "-type3", "-ceil", "identity", ":", ",", "=", "z", "zero",

@@ -39,8 +39,9 @@ def test_parts_carry_their_owners(registry):
 
 @pytest.mark.parametrize("name", ["edsr+bicubic", "irn-color+bicubic", "identity-type3+bicubic"])
 def test_halves_that_do_not_fit_are_refused(registry, name):
-    with pytest.raises(UsageError, match="--methods"):
+    with pytest.raises(UsageError, match=r"has no|cannot read") as refused:
         registry.method(name)
+    assert refused.value.about == "methods"
 
 
 def test_an_unknown_half_is_named(registry):

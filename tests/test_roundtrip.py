@@ -140,5 +140,5 @@ def test_want_of_memory_names_the_way_out(registry, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(Resampler, "upscale", fails)
-    with pytest.raises(MethodError, match="bicubic: upscale ran out of memory; --tile auto may help"):
+    with pytest.raises(MethodError, match="bicubic: upscale ran out of memory; tile=auto may help"):
         trip(registry, "bicubic")

@@ -178,7 +178,7 @@ def read_log(folder):
 
 def test_resume_refuses_another_training(registry, folder, tmp_path):
     train(job(registry, folder, tmp_path, changes="steps=2"), registry)
-    with pytest.raises(UsageError, match="add --resume"):
+    with pytest.raises(UsageError, match="resume it"):
         train(job(registry, folder, tmp_path, changes="steps=2"), registry)
     with pytest.raises(UsageError, match="another seed"):
         train(job(registry, folder, tmp_path, changes="steps=2", seed=1, resume=True), registry)
@@ -429,7 +429,7 @@ def test_the_command_and_its_provenance(folder, tmp_path, capsys, monkeypatch):
     [
         (["bicubic", "--data", "x"], "no training recipes"),
         (["irn", "--part", "x2"], "--data"),
-        (["irn", "--data", "x"], "--part x2 or --part x4"),
+        (["irn", "--data", "x"], "--part: irn has several parts: name x2 or x4"),
         (["irn", "--data", "x", "--part", "x7"], "unknown part"),
         (["irn", "--data", "x", "--recipe", "papre"], "paper"),
         (["irn", "--data", "x", "--part", "x2", "--device", "tpu9"], "--device"),

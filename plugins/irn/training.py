@@ -182,7 +182,7 @@ def _layout(published: Layout, blocks: str, growth: int) -> Layout:
     counts = [int(text) for text in blocks.split("+") if text.isdecimal() and int(text) > 0]
     runs = published.structure.count(BLOCK)
     if len(counts) != runs or len(blocks.split("+")) != runs or growth < 1:
-        raise UsageError(f"--set: layout.blocks={blocks}; {runs} numbers above 0 are needed, joined by +")
+        raise UsageError(f"layout.blocks={blocks}; {runs} numbers above 0 are needed, joined by +", "changes")
     lengths = iter(counts)
     operations = [name for step in published.structure for name in (step,) * (next(lengths) if step == BLOCK else 1)]
     return Layout(tuple(operations), published.kept, growth)

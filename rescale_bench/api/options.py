@@ -34,19 +34,19 @@ class Option:
     high: float | None = None
     """The largest allowed number."""
 
-    def parse(self, text: str, where: str) -> Value:
-        """Type a text. Raises UsageError that begins with where."""
+    def parse(self, text: str, where: str, about: str = "") -> Value:
+        """Type a text. Raises UsageError that begins with where; about: the setting that the text is part of."""
         kind = type(self.default)
         try:
             value: Value = _boolean(text) if kind is bool else kind(text)
         except ValueError:
-            raise UsageError(f"{where}: {self.name}={text} is not of type {kind.__name__}") from None
+            raise UsageError(f"{where}: {self.name}={text} is not of type {kind.__name__}", about) from None
         if self.choices and value not in self.choices:
-            raise UsageError(f"{where}: {self.name}={text}; choose from {', '.join(map(str, self.choices))}")
+            raise UsageError(f"{where}: {self.name}={text}; choose from {', '.join(map(str, self.choices))}", about)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             below = self.low is not None and not value >= self.low
             if below or (self.high is not None and not value <= self.high):
-                raise UsageError(f"{where}: {self.name}={text} is outside {self.low} to {self.high}")
+                raise UsageError(f"{where}: {self.name}={text} is outside {self.low} to {self.high}", about)
         return value
 
 

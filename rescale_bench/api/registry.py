@@ -78,14 +78,14 @@ class Registry:
                 return made
         raise UnknownNameError("method", name, [*self.methods, *(rule.form for rule in self.rules)])
 
-    def choose_method(self, spec: Spec, flag: str = "--methods") -> Chosen:
+    def choose_method(self, spec: Spec, about: str = "methods") -> Chosen:
         """Find a whole method (both halves) and type its options. Raises UsageError."""
         method = self.method(spec.name)
         if missing := {"down", "up"} - method.halves:
             half = missing.pop()
-            raise UsageError(f"{flag}: {method.name} has no {half}scaler; pair it, for example bicubic+{method.name}")
+            raise UsageError(f"{method.name} has no {half}scaler; pair it, for example bicubic+{method.name}", about)
         options = (*method.options, WEIGHTS) if method_has_weights(method) else method.options
-        values = resolve(spec, options, flag)
+        values = resolve(spec, options, about)
         weights = str(values.pop("weights", ""))
         return Chosen(method, values, label(method.name, canonical(values, method.options)), weights)
 
@@ -95,13 +95,13 @@ class Registry:
         chosen = [metric for metric in self.metrics.values() if metric.default]
         return [metric.name for metric in sorted(chosen, key=lambda metric: (metric.order, metric.name))]
 
-    def choose_metric(self, spec: Spec, flag: str = "--metrics") -> Chosen:
+    def choose_metric(self, spec: Spec, about: str = "metrics") -> Chosen:
         """Find a metric and type its options. Raises UsageError."""
-        return _choose("metric", self.metrics, spec, flag)
+        return _choose("metric", self.metrics, spec, about)
 
-    def choose_codec(self, spec: Spec, flag: str = "--codecs") -> Chosen:
+    def choose_codec(self, spec: Spec, about: str = "codecs") -> Chosen:
         """Find a codec and type its options. Raises UsageError."""
-        return _choose("codec", self.codecs, spec, flag)
+        return _choose("codec", self.codecs, spec, about)
 
     def own_codec(self, method: Method) -> Chosen:
         """Find the file format that a method asks for where the user names none. Raises UsageError."""
@@ -109,7 +109,7 @@ class Registry:
 
     def choose_protocol(self, text: str) -> Protocol:
         """Find a protocol, with switches changed if asked (`rgb8:border=0`). Raises UsageError."""
-        spec = parse_spec(text, "--protocol")
+        spec = parse_spec(text, "protocol")
         if spec.name not in self.protocols:
             raise UnknownNameError("protocol", spec.name, self.protocols)
         return with_switches(self.protocols[spec.name], spec)
@@ -125,11 +125,11 @@ def method_has_weights(method: Method) -> bool:
     return any(method.parts(scale) for scale in scales)
 
 
-def _choose(kind: str, known: Mapping[str, Any], spec: Spec, flag: str) -> Chosen:
+def _choose(kind: str, known: Mapping[str, Any], spec: Spec, about: str) -> Chosen:
     if spec.name not in known:
         raise UnknownNameError(kind, spec.name, known)
     record = known[spec.name]
-    values = resolve(spec, record.options, flag)
+    values = resolve(spec, record.options, about)
     return Chosen(record, values, label(record.name, canonical(values, record.options)))
 
 

@@ -21,9 +21,9 @@ def parse_scale(text: str) -> Decimal:
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
-        raise UsageError(f"--scales: '{text.strip()}' is not a number (examples: 2, 2.75, 1.1:4.0)") from None
+        raise UsageError(f"'{text.strip()}' is not a number (examples: 2, 2.75, 1.1:4.0)", "scales") from None
     if not value.is_finite() or not 1 <= value <= MAXIMUM:
-        raise UsageError(f"--scales: {text.strip()} is outside 1 to {MAXIMUM}")
+        raise UsageError(f"{text.strip()} is outside 1 to {MAXIMUM}", "scales")
     return normalise(value)
 
 
@@ -42,7 +42,7 @@ def parse_scales(text: str) -> tuple[Decimal, ...]:
     found: set[Decimal] = set()
     for part in text.split(","):
         if not part.strip():
-            raise UsageError(f"--scales: empty entry in '{text}'")
+            raise UsageError(f"empty entry in '{text}'", "scales")
         found.update(_range(part) if ":" in part else [parse_scale(part)])
     return tuple(sorted(found))
 
@@ -50,18 +50,18 @@ def parse_scales(text: str) -> tuple[Decimal, ...]:
 def _range(part: str) -> list[Decimal]:
     ends = part.split(":")
     if len(ends) not in (2, 3):
-        raise UsageError(f"--scales: '{part}' is not first:last or first:last:step")
+        raise UsageError(f"'{part}' is not first:last or first:last:step", "scales")
     first, last = parse_scale(ends[0]), parse_scale(ends[1])
     try:
         step = Decimal(ends[2].strip()) if len(ends) == 3 else DEFAULT_STEP
     except InvalidOperation:
-        raise UsageError(f"--scales: the step of '{part}' is not a number") from None
+        raise UsageError(f"the step of '{part}' is not a number", "scales") from None
     if not step.is_finite() or step <= 0:
-        raise UsageError(f"--scales: the step of '{part}' must be above 0")
+        raise UsageError(f"the step of '{part}' must be above 0", "scales")
     if last < first:
-        raise UsageError(f"--scales: '{part}' runs backwards; write {ends[1]}:{ends[0]}")
+        raise UsageError(f"'{part}' runs backwards; write {ends[1]}:{ends[0]}", "scales")
     if (last - first) >= 10_000 * step:  # not divided: a step of 1e-999999 would overflow
-        raise UsageError(f"--scales: '{part}' has more than 10000 steps")
+        raise UsageError(f"'{part}' has more than 10000 steps", "scales")
     count = int((last - first) / step) + 1
     return [normalise(first + index * step) for index in range(count)]
 
@@ -89,15 +89,16 @@ def is_integer(scale: Decimal | float) -> bool:
 
 @dataclass(frozen=True)
 class NativeScales:
-    """The scales a method serves by itself: a finite set, or an interval (low, high].
-
-    values: the set, or None where the interval counts.
-    low, high: the interval's ends; low itself is excluded.
-    """
+    """The scales a method serves by itself: a finite set, or an interval (low, high]."""
 
     values: frozenset[Decimal] | None = None
+    """The set; None where the interval counts."""
+
     low: Decimal = Decimal(1)
+    """The interval's lower end, itself excluded."""
+
     high: Decimal = MAXIMUM
+    """The interval's upper end, included."""
 
     @classmethod
     def of(cls, *values: int | str) -> NativeScales:

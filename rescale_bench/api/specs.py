@@ -6,53 +6,52 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rescale_bench.api.records import Option, Value
-from rescale_bench.errors import UsageError
+from rescale_bench.errors import UnknownNameError, UsageError
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One entry of a list flag, still untyped.
-
-    name: what stands before the first colon.
-    given: option texts by name; a bare value ("90" in jpeg:90) has the name "".
-    """
+    """One entry of a list, still untyped."""
 
     name: str
+    """What stands before the first colon."""
+
     given: tuple[tuple[str, str], ...] = ()
+    """Option texts by name; a bare value ("90" in jpeg:90) has the name ""."""
 
 
-def parse_list(text: str, flag: str) -> list[Spec]:
-    """Split a list flag into specs; an entry `key=value` belongs to the spec before it.
+def parse_list(text: str, about: str = "") -> list[Spec]:
+    """Split a list into specs; an entry `key=value` belongs to the spec before it.
 
-    "irn:z=zero,weights=published,aidn" holds two specs. Raises UsageError naming the flag.
+    "irn:z=zero,weights=published,aidn" holds two specs. Raises UsageError about the setting that it came from.
     """
     groups: list[list[str]] = []
     for entry in (part.strip() for part in text.split(",")):
         if not entry:
-            raise UsageError(f"{flag}: empty entry in '{text}'")
+            raise UsageError(f"empty entry in '{text}'", about)
         if groups and ":" in groups[-1][0] and "=" in entry and ":" not in entry.split("=", 1)[0]:
             groups[-1].append(entry)
         else:
             groups.append([entry])
-    return [parse_spec(",".join(group), flag) for group in groups]
+    return [parse_spec(",".join(group), about) for group in groups]
 
 
-def parse_spec(text: str, flag: str) -> Spec:
-    """Read one spec. Raises UsageError naming the flag for an empty name or a repeated option."""
+def parse_spec(text: str, about: str = "") -> Spec:
+    """Read one spec. Raises UsageError for an empty name or a repeated option."""
     name, _, rest = text.partition(":")
     if not name.strip():
-        raise UsageError(f"{flag}: no name in '{text}'")
+        raise UsageError(f"no name in '{text}'", about)
     given: dict[str, str] = {}
     for item in rest.split(",") if rest.strip() else []:
         key, equals, value = item.partition("=")
         key, value = (key.strip(), value.strip()) if equals else ("", key.strip())
         if key in given:
-            raise UsageError(f"{flag}: '{text}' gives {key or 'a value'} twice")
+            raise UsageError(f"'{text}' gives {key or 'a value'} twice", about)
         given[key] = value
     return Spec(name.strip(), tuple(given.items()))
 
 
-def resolve(spec: Spec, options: Sequence[Option], flag: str) -> dict[str, Value]:
+def resolve(spec: Spec, options: Sequence[Option], about: str = "") -> dict[str, Value]:
     """Type the given options against their declarations and fill in the defaults.
 
     A bare value goes to the first declared option. Raises UsageError for unknown names
@@ -60,16 +59,14 @@ def resolve(spec: Spec, options: Sequence[Option], flag: str) -> dict[str, Value
     """
     values: dict[str, Value] = {option.name: option.default for option in options}
     for key, text in spec.given:
-        option = _find(spec, key, options, flag)
-        values[option.name] = option.parse(text, f"{flag}: {spec.name}")
+        option = _find(spec, key, options, about)
+        values[option.name] = option.parse(text, spec.name, about)
     return values
 
 
-def _find(spec: Spec, key: str, options: Sequence[Option], flag: str) -> Option:
-    from rescale_bench.errors import UnknownNameError
-
+def _find(spec: Spec, key: str, options: Sequence[Option], about: str) -> Option:
     if not options:
-        raise UsageError(f"{flag}: {spec.name} takes no options")
+        raise UsageError(f"{spec.name} takes no options", about)
     if key == "":
         return options[0]
     for option in options:

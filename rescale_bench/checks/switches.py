@@ -112,5 +112,5 @@ def reruns(protocol: Protocol, metric: str) -> list[str]:
 
 
 def _respelled(name: str, switch: tuple[str, str]) -> str:
-    spec = parse_spec(name, "--protocol")
+    spec = parse_spec(name, "protocol")
     return f"{spec.name}:{spelled(tuple(sorted({**dict(spec.given), switch[0]: switch[1]}.items())))}"

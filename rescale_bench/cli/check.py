@@ -41,7 +41,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     result = checks.check(current, read_table(Path(known.baseline)), tolerances)
     print(checks.report(result, known.worst))
     if known.junit:
-        write_text(Path(known.junit), checks.junit(result), "--junit")
+        write_text(Path(known.junit), checks.junit(result), "junit")
     if known.github or (known.github is None and os.environ.get("GITHUB_ACTIONS") == "true"):
         # Annotations are commands to the runner, which reads them from stdout.
         print(checks.github_annotations(result))

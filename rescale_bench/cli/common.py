@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
 
 if TYPE_CHECKING:
@@ -58,14 +58,26 @@ def say(*text: Any) -> None:
 
 
 @contextmanager
-def naming(flag: str) -> Iterator[None]:
-    """Put the name of a flag before what a call has to say about its value."""
+def naming(setting: str) -> Iterator[None]:
+    """Say which setting an error is about where a call cannot tell."""
     try:
         yield
     except UnknownNameError:
         raise
     except UsageError as error:
-        raise UsageError(f"{flag}: {error}") from None
+        error.about = error.about or setting
+        raise
+
+
+def described(error: RescaleBenchError, known: argparse.Namespace) -> str:
+    """Write an error with the setting that it is about as the user gave it: "--scales", or "METHOD"."""
+    if not error.about:
+        return str(error)
+    named = [action for action in known.parser._actions if action.dest == error.about]
+    names = [
+        max(action.option_strings, key=len, default=str(action.metavar or action.dest).upper()) for action in named
+    ]
+    return f"{(names or [error.about])[0]}: {error}"
 
 
 def styled() -> bool:
@@ -78,10 +90,10 @@ def command_line(given: Sequence[str]) -> list[str]:
     return ["rescale-bench", *given]
 
 
-def write_text(path: Path, text: str, flag: str) -> None:
-    """Write a text file, making its folder. Raises UsageError naming the flag."""
+def write_text(path: Path, text: str, about: str) -> None:
+    """Write a text file, making its folder. Raises UsageError about the setting."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{flag}: cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}", about) from None

@@ -52,7 +52,7 @@ def _metric(name: str, plugins: Any) -> Any:
     from rescale_bench.api.records import SetMetric
     from rescale_bench.api.specs import parse_spec
 
-    record = plugins.choose_metric(parse_spec(name, "--metrics")).record
+    record = plugins.choose_metric(parse_spec(name, "metrics")).record
     if not isinstance(record, SetMetric):
         raise UsageError(
             f"--metrics: {record.name} is a value of each image: rescale-bench run --metrics {record.name}"

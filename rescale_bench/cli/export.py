@@ -45,7 +45,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if form == "latex":
         _latex(folder, frame, known)
     elif form:
-        _tidy(known.output, _chosen(frame, known), form, "--output")
+        _tidy(known.output, _chosen(frame, known), form, "output")
     if known.leaderboard:
         _leaderboard(Path(known.leaderboard), frame, folder, known)
     if known.rows:
@@ -87,7 +87,7 @@ def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
     if not known.output:
         sys.stdout.write(text)
         return
-    write_text(Path(known.output), text, "--output")
+    write_text(Path(known.output), text, "output")
     say(f"wrote {known.output}")
 
 
@@ -102,7 +102,7 @@ def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace
     commands = read_json(folder / "run.json").get("history", []) if folder.is_dir() else []
     markdown = path.suffix == ".md"
     text = leaderboard_page(board, "\n".join(commands)) if markdown else render(board, ENDINGS[path.suffix])
-    write_text(path, text.rstrip("\n") + "\n", "--leaderboard")
+    write_text(path, text.rstrip("\n") + "\n", "leaderboard")
     say(f"wrote {path}")
 
 

@@ -28,6 +28,7 @@ from rescale_bench.cli import (
     train,
     verify,
 )
+from rescale_bench.cli.common import described, say
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
@@ -42,7 +43,12 @@ _OFFLINE=1 (never download), _PLUGINS (plugin files), _DISABLE (installed plugin
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line; what it read remembers the parser of the innermost verb."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        """Make a parser as argparse does."""
+        super().__init__(*arguments, **more)
+        self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one line on stderr."""
@@ -82,7 +88,7 @@ def _guarded(call: Callable[[Any, Sequence[str]], int], known: argparse.Namespac
         sys.stdout.flush()
         return code
     except RescaleBenchError as error:
-        print(f"rescale-bench: {printable(str(error))}", file=sys.stderr)
+        say(f"rescale-bench: {described(error, known)}")
     except KeyboardInterrupt:
         print("rescale-bench: interrupted", file=sys.stderr)
         return 130

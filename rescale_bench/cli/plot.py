@@ -67,9 +67,7 @@ def _options(known: argparse.Namespace) -> dict[str, Any]:
         "datasets": _list(known.datasets),
         "methods": _list(known.methods),
         "scales": [str(scale) for scale in parse_scales(known.scales)] if known.scales else (),
-        "codecs": [plugins.choose_codec(spec).label for spec in parse_list(known.codecs, "--codecs")]
-        if plugins
-        else [],
+        "codecs": [plugins.choose_codec(spec).label for spec in parse_list(known.codecs, "codecs")] if plugins else [],
         "protocol": known.protocol,
         "reference": known.reference,
         "relative": known.relative,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_plugin_flag, registry, say
+from rescale_bench.cli.common import add_plugin_flag, described, registry, say
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
 
@@ -52,7 +52,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         except UnknownNameError:
             raise
         except RescaleBenchError as error:
-            say(f"rescale-bench: {error}")
+            say(f"rescale-bench: {described(error, known)}")
             failed += 1
     return 2 if failed else 0
 
@@ -74,7 +74,7 @@ def _metric(name: str, plugins: Any) -> None:
     from rescale_bench.api.specs import parse_spec
     from rescale_bench.metrics.files import prepare_files
 
-    metric = plugins.choose_metric(parse_spec(name, "--metrics")).record
+    metric = plugins.choose_metric(parse_spec(name, "metrics")).record
     prepare_files(metric.files, say)
     if problems := metric.problems():
         raise UsageError("; ".join(problems))

@@ -56,7 +56,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     references = {} if known.no_direct else measure_references(source, plugins, known.reference, metric, tell)
     charts, missing = draw_charts(source, known.reference, metric, references)
     page = build_report(source, plugins, view, charts, _progress(known.quiet), references)
-    write_text(output, page, "--output")
+    write_text(output, page, "output")
     for reason in missing:
         say(reason)
     say(f"{output}: {len(page.encode()) / 1e6:.1f} MB")

@@ -37,7 +37,7 @@ def metric_names(text: str | None) -> list[str] | None:
 
     if not text:
         return None
-    return [label(s.name, ",".join(f"{k}={v}" if k else v for k, v in s.given)) for s in parse_list(text, "--metrics")]
+    return [label(s.name, ",".join(f"{k}={v}" if k else v for k, v in s.given)) for s in parse_list(text, "metrics")]
 
 
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
@@ -50,7 +50,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.rank:
         from rescale_bench.tables.ranks import rank_board, rank_methods
 
-        with naming("--rank"):
+        with naming("rank"):
             board = rank_board(rank_methods(frame, metric_names(known.metrics)))
     else:
         board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(path))

@@ -87,7 +87,7 @@ def _job(known: argparse.Namespace, method: Any) -> Any:
     from rescale_bench.weights import files as weights
 
     if not known.data:
-        raise UsageError("train: say with --data which folders of images to train on")
+        raise UsageError("say which folders of images to train on", "data")
     for flag, value, low in (("--threads", known.threads, 0), ("--seed", known.seed, 0)):
         if value < low:
             raise UsageError(f"{flag}: {value} is below {low}")

@@ -45,7 +45,7 @@ def user_path(text: str | Path) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"--datasets: {text}: there is no such home folder") from None
+        raise UsageError(f"{text}: there is no such home folder", "datasets") from None
 
 
 def folder_dataset(path: str | Path) -> Dataset:
@@ -68,14 +68,14 @@ def folder_dataset(path: str | Path) -> Dataset:
 def _list(folder: Path) -> list[Path]:
     try:
         if not folder.exists():
-            raise UsageError(f"--datasets: no folder {folder}")
+            raise UsageError(f"no folder {folder}", "datasets")
         if not folder.is_dir():
-            raise UsageError(f"--datasets: {folder} is a file; give the folder that holds the images")
+            raise UsageError(f"{folder} is a file; give the folder that holds the images", "datasets")
         paths = image_paths(folder)
     except OSError as error:
-        raise UsageError(f"--datasets: {folder} cannot be read ({error.strerror})") from None
+        raise UsageError(f"{folder} cannot be read ({error.strerror})", "datasets") from None
     if not paths:
         raise UsageError(
-            f"--datasets: no images in {folder} ({', '.join(sorted(EXTENSIONS))}; sub-folders do not count)"
+            f"no images in {folder} ({', '.join(sorted(EXTENSIONS))}; sub-folders do not count)", "datasets"
         )
     return paths

@@ -25,12 +25,12 @@ def split_variant(name: str) -> tuple[str, int | None]:
         return name, None
     match = re.fullmatch(r"mod([0-9]{1,9})", variant)
     if not base or not match:
-        raise UsageError(f"--datasets: '{name}' is not NAME@modN (example: Set5@mod12)")
+        raise UsageError(f"'{name}' is not NAME@modN (example: Set5@mod12)", "datasets")
     crop = int(match[1])
     if not 2 <= crop <= MAX_CROP:
-        raise UsageError(f"--datasets: '{name}' crops to multiples of {crop}; give a number from 2 to {MAX_CROP}")
+        raise UsageError(f"'{name}' crops to multiples of {crop}; give a number from 2 to {MAX_CROP}", "datasets")
     if "@" in base and not _looks_like_path(base):
-        raise UsageError(f"--datasets: '{name}' has more than one @")
+        raise UsageError(f"'{name}' has more than one @", "datasets")
     return base, crop
 
 
@@ -51,7 +51,7 @@ def find_dataset(text: str, registered: Mapping[str, Dataset]) -> tuple[Dataset,
     """
     text = text.strip()
     if not text:
-        raise UsageError("--datasets: empty name")
+        raise UsageError("empty name", "datasets")
     if "@" in text and _exists(user_path(text), Path.is_dir):  # a folder whose own name holds an @
         return folder_dataset(text), 1
     base, crop = split_variant(text)

@@ -21,9 +21,9 @@ def usable_device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UnavailableError(f"--device: '{name}' is no device; use cpu, cuda, cuda:1 or auto") from None
+        raise UnavailableError(f"'{name}' is no device; use cpu, cuda, cuda:1 or auto", "device") from None
     if device.type != "cpu" and not (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()):
-        raise UnavailableError(f"--device: this machine has no {name}; use cpu or auto")
+        raise UnavailableError(f"this machine has no {name}; use cpu or auto", "device")
     return name
 
 

@@ -11,14 +11,14 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**1
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def parse_bytes(text: str, flag: str) -> int:
-    """Read "4GB", "512 MiB" or "2000000" as bytes; 0 for "". Raises UsageError naming the flag."""
+def parse_bytes(text: str, about: str) -> int:
+    """Read "4GB", "512 MiB" or "2000000" as bytes; 0 for "". Raises UsageError about the setting."""
     if not text.strip():
         return 0
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     unit = UNITS.get(found[2].upper()) if found else None
     if found is None or unit is None or float(found[1]) * unit < 1:
-        raise UsageError(f"{flag}: '{text}' is no amount of memory (examples: 4GB, 512MiB)")
+        raise UsageError(f"'{text}' is no amount of memory (examples: 4GB, 512MiB)", about)
     return int(float(found[1]) * unit)
 
 

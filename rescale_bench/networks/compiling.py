@@ -22,7 +22,7 @@ def check_compiler() -> None:
     """Raise UnavailableError where torch.compile would find no C++ compiler."""
     named = os.environ.get("CXX", "")
     if not any(shutil.which(name) for name in (*filter(None, [named]), *COMPILERS)):
-        raise UnavailableError("--compile: torch.compile needs a C++ compiler; install g++, or set CXX to one")
+        raise UnavailableError("torch.compile needs a C++ compiler; install g++, or set CXX to one", "compile")
 
 
 def compiled(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -151,5 +151,4 @@ def _reason(dataset: str, name: str, others: Sequence[Path], known: bool, proble
         return f"{others[0]} is not the image that the run measured"
     if known:
         return f"{dataset} has no image {name} here, and the run kept none (--keep)"
-    why = problems[-1].removeprefix("--datasets: ")
-    return f"the images of {dataset} are not here ({why}), and the run kept none (--keep)"
+    return f"the images of {dataset} are not here ({problems[-1]}), and the run kept none (--keep)"

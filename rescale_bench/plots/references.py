@@ -96,8 +96,8 @@ def _metric(frame: pd.DataFrame, label: str, plugins: Registry) -> Chosen:
     """Choose the metric by which the run was measured. Raises UsageError where its numbers would not compare."""
     from rescale_bench.api.specs import parse_spec
 
-    chosen = plugins.choose_metric(parse_spec(label.partition(" (")[0], "--metric"), "--metric")
-    if getattr(chosen.record, "judges", "") != "hr":
+    chosen = plugins.choose_metric(parse_spec(label.partition(" (")[0], "metric"), "metric")
+    if chosen.record.judges != "hr":
         raise UsageError(f"{label} does not judge the HR")
     rows = frame[frame["metric"] == label]
     versions = {str(one) for one in rows["metric_version"]} - {""} if "metric_version" in rows else set()

@@ -209,7 +209,7 @@ def _half(halves: Halves, name: str, call: Callable[[], Any], seed: int, idle: i
     except Exception as error:
         text = str(error).splitlines()[0] if str(error) else ""
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-            raise MethodError(f"{halves.method.name}: {name} ran out of memory; --tile auto may help") from error
+            raise MethodError(f"{halves.method.name}: {name} ran out of memory; tile=auto may help") from error
         raise MethodError(f"{halves.method.name}: {name} raised {type(error).__name__}: {text}") from error
 
 

@@ -47,7 +47,7 @@ class Subject:
     def __init__(self, spec: str, registry: Registry) -> None:
         """Find the method. Raises UsageError."""
         self.spec, self.registry = spec, registry
-        self.chosen: Chosen = registry.choose_method(parse_spec(spec, "verify"))
+        self.chosen: Chosen = registry.choose_method(parse_spec(spec, "methods"))
         self.method = self.chosen.record
 
     def build(self, scale: Decimal) -> Any:

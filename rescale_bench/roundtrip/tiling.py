@@ -132,7 +132,7 @@ def _checked(part: Any, size: tuple[int, int]) -> torch.Tensor:
     """Let a tile's result pass if it has the size that it must have. Raises MethodError."""
     shape = tuple(getattr(part, "shape", ()))
     if shape[-2:] != size or len(shape) != 4:
-        raise MethodError(f"a tile came back as {shape} where {size[0]}×{size[1]} pixels are due; use --tile off")
+        raise MethodError(f"a tile came back as {shape} where {size[0]}×{size[1]} pixels are due; run it without tiles")
     result: torch.Tensor = part
     return result
 

@@ -62,32 +62,33 @@ def new_plugin(name: str, registry: Registry, folder: Path | None = None) -> lis
     project = Project(check_name(name, registry))
     target = Path(project.distribution) if folder is None else folder
     if target.exists() or target.is_symlink():
-        raise UsageError(f"new-plugin: {target} is there already; give another folder with --output")
+        raise UsageError(f"{target} is there already; give another folder", "output")
     try:
         return _written(target, rendered(project))
     except OSError as error:
-        raise UsageError(f"new-plugin: cannot write {target}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from None
 
 
 def check_name(name: str, registry: Registry) -> str:
     """Return a name that a new plugin can have. Raises UsageError."""
     if not NAME.fullmatch(name) or len(name) > LONGEST or keyword.iskeyword(name):
         raise UsageError(
-            f"new-plugin: '{name}' cannot be a name: small letters, digits and single hyphens, a letter first, "
-            f"at most {LONGEST} characters, no word of Python (my-method)"
+            f"'{name}' cannot be a name: small letters, digits and single hyphens, a letter first, "
+            f"at most {LONGEST} characters, no word of Python (my-method)",
+            "name",
         )
     for kind in KINDS:
         if kind != "method_rules" and name in getattr(registry, kind):
-            raise UsageError(f"new-plugin: '{name}' is taken: {kind} of plugin {registry.origin(kind, name)}")
+            raise UsageError(f"'{name}' is taken: {kind} of plugin {registry.origin(kind, name)}", "name")
     for rule in registry.rules:
         ending = rule.form.removeprefix("NAME")
         if ending != rule.form and name.endswith(ending):
-            raise UsageError(f"new-plugin: '{name}' would be read as {rule.form}; choose another ending")
+            raise UsageError(f"'{name}' would be read as {rule.form}; choose another ending", "name")
     if name in {entry.name for entry in importlib.metadata.entry_points(group=GROUP)}:
-        raise UsageError(f"new-plugin: a plugin called '{name}' is installed already")
+        raise UsageError(f"a plugin called '{name}' is installed already", "name")
     module = Project(name).module
     if importlib.util.find_spec(module) is not None:
-        raise UsageError(f"new-plugin: a module called {module} is installed already")
+        raise UsageError(f"a module called {module} is installed already", "name")
     return name
 
 

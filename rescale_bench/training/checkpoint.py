@@ -71,7 +71,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StoreError(f"{path} is damaged or no checkpoint ({reason})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StoreError(f"{path} is not a checkpoint of this version; start anew in another --output")
+        raise StoreError(f"{path} is not a checkpoint of this version; start anew in another folder")
     return content
 
 
@@ -80,6 +80,7 @@ def check_same(path: Path, content: dict[str, Any], wanted: dict[str, str]) -> N
     other = [key for key, value in wanted.items() if content.get(key) != value]
     if other:
         raise UsageError(
-            f"--resume: {path} was trained with another {' and '.join(other)}; "
-            "give the same flags as before, or another --output"
+            f"{path} was trained with another {' and '.join(other)}; give the same settings as before, "
+            "or another folder",
+            "resume",
         )

@@ -169,9 +169,9 @@ class Training:
         kept = self.limits.checkpoint
         last = f"the last checkpoint, {kept}, is left as it was" if kept.is_file() else "nothing was written"
         raise MethodError(
-            f"train: {self.recipe} stopped at step {self.progress.step + 1}: the loss of the {player} is not finite "
+            f"{self.recipe} stopped at step {self.progress.step + 1}: the loss of the {player} is not finite "
             f"({text}, total {loss:.6g}, gradient norm {norm:.6g}); {last}; "
-            "start anew with a lower --set adam.rate or --set precision=float32"
+            "start anew with a lower adam.rate or precision=float32"
         )
 
     # --- log ------------------------------------------------------------------------

@@ -30,5 +30,5 @@ def weighted_sum(terms: Mapping[str, torch.Tensor], weights: Mapping[str, float]
     """Add up the terms times their weights. Raises UsageError for a term that the recipe does not know."""
     unknown = [name for name in terms if name not in weights]
     if unknown or not terms:
-        raise UsageError(f"train: loss terms without a weight in the recipe: {', '.join(unknown) or '(no terms)'}")
+        raise UsageError(f"loss terms without a weight in the recipe: {', '.join(unknown) or '(no terms)'}")
     return torch.stack([weights[name] * term.float() for name, term in terms.items()]).sum()

@@ -53,7 +53,7 @@ def load_features() -> PerceptualFeatures:
     if not path.is_file():
         raise UnavailableError(
             f"the perceptual loss needs VGG19's weights, {path}, which cannot be shipped: get {URL}. It is part of "
-            "IRN+ and is not dropped silently; --recipe no-perceptual trains without it and says so in the weights"
+            "IRN+ and is not dropped silently; the recipe no-perceptual trains without it and says so in the weights"
         )
     content: object = checkpoints.read(path)
     tensors = content if isinstance(content, Mapping) else {}

@@ -54,7 +54,7 @@ def load_pool(folders: Sequence[Path], side: int, held_out: int = HELD_OUT) -> P
     """Decode every image under some folders, sub-folders too.
 
     side: the largest crop; smaller images are skipped. held_out: how many images, spread evenly, are kept for
-    validation. Raises UsageError (--data) where a folder is missing or too few images are left.
+    validation. Raises UsageError where a folder is missing or too few images are left.
     """
     images: list[np.ndarray] = []
     skipped: list[str] = []
@@ -77,7 +77,7 @@ def load_pool(folders: Sequence[Path], side: int, held_out: int = HELD_OUT) -> P
     if len(images) <= held_out:
         names = ", ".join(map(str, folders))
         raise UsageError(
-            f"--data: {len(images)} usable images of {side} pixels or more in {names}; {held_out + 1} are needed"
+            f"{len(images)} usable images of {side} pixels or more in {names}; {held_out + 1} are needed", "data"
         )
     chosen = {index * len(images) // held_out for index in range(held_out)} if held_out else set()
     return Pool(
@@ -90,7 +90,7 @@ def load_pool(folders: Sequence[Path], side: int, held_out: int = HELD_OUT) -> P
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UsageError(f"--data: no folder {folder}")
+        raise UsageError(f"no folder {folder}", "data")
     found = [
         Path(root) / name
         for root, _, names in os.walk(folder)

@@ -65,7 +65,7 @@ class Recipe:
     layout: widths and depths. settings: what only this system has. adam, rivals: of the model and of other players.
     clip: largest gradient norm, 0 for none. precision: of the convolutions; "auto" is bf16 where the device is
     fast at it. transpose: crops are also transposed, besides flips. fits_budget: the schedule is squeezed into
-    --max-minutes; otherwise that only stops. starts: parts that begin from another method's weights
+    the minutes of a job; otherwise that only stops. starts: parts that begin from another method's weights
     ("usn-x2": "edsr/x2"). validate: scales of the validation; validate_as: method that runs it ("bicubic+edsr").
     options: the method's options there. validations: how many in a whole training, a divisor of 200.
     """
@@ -126,7 +126,7 @@ def recipes_of(method: Method) -> list[Recipe]:
     import importlib
 
     if not method.training:
-        raise UsageError(f"train: {method.name} has no training recipes")
+        raise UsageError(f"{method.name} has no training recipes", "method")
     try:
         module: ModuleType = importlib.import_module(method.training)
     except ImportError as error:
@@ -144,16 +144,16 @@ def choose_recipe(method: Method, name: str, part: str) -> Recipe:
     if part and part not in parts:
         raise UnknownNameError(f"part of {method.name} in recipe {name}", part, parts)
     if not part and len(parts) > 1:
-        raise UsageError(f"train: {method.name} has several parts: add --part {' or --part '.join(parts)}")
+        raise UsageError(f"{method.name} has several parts: name {' or '.join(parts)}", "part")
     return next(recipe for recipe in named if part in ("", recipe.part))
 
 
 def changed(recipe: Recipe, text: str) -> Recipe:
-    """Apply "batch=4,adam.rate=1e-3,layout.growth=8" to a recipe. Raises UsageError or UnknownNameError (--set)."""
+    """Apply "batch=4,adam.rate=1e-3,layout.growth=8" to a recipe. Raises UsageError, UnknownNameError."""
     for item in (part.strip() for part in text.split(",") if part.strip()):
         key, equals, value = item.partition("=")
         if not equals:
-            raise UsageError(f"--set: '{item}' is not KEY=VALUE")
+            raise UsageError(f"'{item}' is not KEY=VALUE", "changes")
         recipe = _changed(recipe, key.strip(), value.strip())
     return recipe
 
@@ -203,19 +203,19 @@ def _with(group: Any, key: str, value: Value) -> Any:
 
 def _typed(key: str, text: str, old: Value, choices: tuple[str, ...] = ()) -> Value:
     if choices and text not in choices:
-        raise UsageError(f"--set: {key}={text}; choose from {', '.join(choices)}")
+        raise UsageError(f"{key}={text}; choose from {', '.join(choices)}", "changes")
     if isinstance(old, bool):
         if text.lower() not in ("true", "false"):
-            raise UsageError(f"--set: {key}={text}; write true or false")
+            raise UsageError(f"{key}={text}; write true or false", "changes")
         return text.lower() == "true"
     try:
         value = type(old)(text)
     except ValueError:
-        raise UsageError(f"--set: {key}={text} is not of type {type(old).__name__}") from None
+        raise UsageError(f"{key}={text} is not of type {type(old).__name__}", "changes") from None
     if isinstance(value, int | float) and not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"--set: {key}={text} must be 0 or more")
+        raise UsageError(f"{key}={text} must be 0 or more", "changes")
     if key == "validations" and (value == 0 or 200 % int(value)):
-        raise UsageError(f"--set: {key}={text} must divide 200")
+        raise UsageError(f"{key}={text} must divide 200", "changes")
     if key in ("steps", "batch", "patch") and value == 0:
-        raise UsageError(f"--set: {key}={text} must be above 0")
+        raise UsageError(f"{key}={text} must be above 0", "changes")
     return value

@@ -120,7 +120,7 @@ def _checkpoint(job: TrainingJob) -> dict[str, Any] | None:
     if job.resume:
         return load_checkpoint(job.checkpoint) if job.checkpoint.is_file() else None
     if job.checkpoint.exists():
-        raise UsageError(f"--output: {job.folder} holds a training already; add --resume, or choose another folder")
+        raise UsageError(f"{job.folder} holds a training already; resume it, or choose another folder", "output")
     return None
 
 
