@@ -58,7 +58,7 @@ def images(folder: Path, count: int, side: int) -> Path:
 def run(request: Request) -> None:
     """Measure a grid afresh. Raises SystemExit where a cell fails."""
     with tempfile.TemporaryDirectory() as folder:
-        outcome = execute(replace(request, output=Path(folder) / "run"), load_registry(()), ["benchmark"], quiet=True)
+        outcome = execute(replace(request, output=Path(folder) / "run"), load_registry(()), ["benchmark"])
     if outcome.failures or not outcome.measured:
         raise SystemExit(f"the run failed: {[line['error'] for line in outcome.failures[:1]]}")
 
@@ -204,7 +204,7 @@ def print_halves(method: str, folder: str, threads: str, settings: str) -> None:
     with tempfile.TemporaryDirectory() as output:
         for seed in (1, 2):
             asked = replace(request, seed=seed, output=Path(output) / str(seed))
-            outcome = execute(asked, load_registry(()), ["benchmark"], quiet=True)
+            outcome = execute(asked, load_registry(()), ["benchmark"])
         table = read_table(outcome.folder / "results.parquet")
     print(table["value"].sum())
 

@@ -121,7 +121,7 @@ def test_a_run_writes_where_it_was_measured(tmp_path, monkeypatch):
         found = json.loads((tmp_path / "env.json").read_text())
         assert found["threads"]["torch"] == 1
         assert found["arithmetic"]["cpu_capability"]
-        assert found["workers"] == {"backend": "loky", "processes": 1, "device": "cpu"}
+        assert found["workers"] == {"backend": "local", "processes": 1, "device": "cpu"}
         assert "earlier" not in found
     monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "0")
     subprocess.run([*command, "--limit", "3"], capture_output=True, check=True)

@@ -27,7 +27,7 @@ def registry():
 
 def means(folder, registry, **asked):
     request = Request(methods="bicubic", output=folder, threads=1, **asked)
-    assert execute(request, registry, ["test"], quiet=True).exit_code == 0
+    assert execute(request, registry, ["test"]).exit_code == 0
     return read_table(folder).groupby(["dataset", "scale", "metric"])["value"].mean()
 
 

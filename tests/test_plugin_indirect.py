@@ -109,7 +109,7 @@ def test_the_ceiling_beats_any_real_method_and_has_no_lr_scores(registry, tmp_pa
     folder = toys.picture_folder(tmp_path / "set", count=2)
     asked = Request(methods="identity-type3,bicubic", datasets=str(folder), scales="1.6,3.3", threads=1,
                     metrics="psnr_y,psnr_lr,bpp_png", output=tmp_path / "run")  # fmt: skip
-    assert execute(asked, registry, ["test"], quiet=True).exit_code == 0
+    assert execute(asked, registry, ["test"]).exit_code == 0
     rows = read_table(tmp_path / "run")
     mean = rows[rows["metric"] == "psnr_y"].groupby(["scale", "method"])["value"].mean()
     assert all(mean[scale, "identity-type3"] > mean[scale, "bicubic"] for scale in ("1.6", "3.3"))

@@ -9,8 +9,8 @@ from PIL import Image
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UsageError
-from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import dry_run, execute
+from rescale_bench.runner.plan import plan
 from rescale_bench.runner.request import Request
 
 CLOCKS = ["seconds", "peak_mb"]
@@ -34,7 +34,7 @@ def request_for(images, output, **changes):
 
 
 def run(request):
-    return execute(request, load_registry(request.plugins), ["test"], quiet=True)
+    return execute(request, load_registry(request.plugins), ["test"])
 
 
 def table(folder):
@@ -74,7 +74,7 @@ def test_what_can_move_a_number_is_in_the_key(images, tmp_path):
     registry = load_registry()
 
     def keys(**changes):
-        return {cell.cell for cell in plan(request_for(images, tmp_path, **changes), registry).cells}
+        return {cell.cell for cell in plan(request_for(images, tmp_path, **changes), registry)}
 
     base = keys()
     assert len(base) == 12
@@ -119,13 +119,14 @@ def test_broken_images_and_methods_are_rows_and_are_tried_again(images, tmp_path
 
 
 def test_an_image_that_changes_during_the_run_is_not_measured(images, tmp_path):
-    from rescale_bench.runner.setup import Setup
+    from rescale_bench.runner.job import Setup
     from rescale_bench.runner.worker import Worker
 
     folder = toys.picture_folder(tmp_path / "moving", count=1)
-    cells = plan(request_for(folder, tmp_path), load_registry()).cells
+    registry = load_registry()
+    cells = list(plan(request_for(folder, tmp_path), registry))
     Image.fromarray(toys.picture(48, 56, 9)).save(folder / "p0.png")
-    line = Worker(Setup((), ("psnr_y",), "cpu", 1)).run(cells[0])
+    (line,) = Worker(Setup((), {"psnr_y": "1"}, "cpu", 1), registry).run(cells[:1])
     assert line["status"] == "failed"
     assert "changed while the run" in line["error"]
 
@@ -134,8 +135,8 @@ def test_scales_that_a_method_does_not_serve_are_left_out_and_said(images, tmp_p
     plugins = (toys.plugin_file(tmp_path, toys.FIXED),)
     registry = load_registry(plugins)
     grid = plan(request_for(images, tmp_path, methods="boxes,boxes-type3", scales="1.5,2,3"), registry)
-    assert {cell.scale for cell in grid.cells if cell.method == "boxes"} == {"2", "3"}
-    assert {cell.scale for cell in grid.cells if cell.method == "boxes-type3"} == {"1.5", "2", "3"}
+    assert {cell.scale for cell in grid if cell.method == "boxes"} == {"2", "3"}
+    assert {cell.scale for cell in grid if cell.method == "boxes-type3"} == {"1.5", "2", "3"}
     assert "boxes serves {2, 3, 4}: 1.5 left out" in grid.notes[0]
     with pytest.raises(UsageError, match="nothing to run"):
         plan(request_for(images, tmp_path, methods="boxes", scales="1.5"), registry)

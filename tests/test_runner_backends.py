@@ -7,17 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import toys
 
 from rescale_bench.cli import main
-from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.runner import content
+from rescale_bench.errors import UsageError
+from rescale_bench.runner.job import Cell, Setup
 from rescale_bench.runner.request import Request
-from rescale_bench.weights.files import sha256
 
 pytest.importorskip("distributed")
 
@@ -119,12 +117,6 @@ def test_a_lost_worker_changes_no_number(cluster, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert main(["compare", str(far), str(near), "--fail-if-different"]) == 0
 
-    # What the workers read came to them by content, once each, and is what it says it is.
-    fetched = {path.parent.name: path for path in tmp_path.glob("worker*/cache/content/*/*/*")}
-    needed = {sha256(path) for path in (*images.iterdir(), tmp_path / "toy.py")} | set(tables[0]["weights_sha256"])
-    assert needed - {""} == set(fetched)
-    assert all(sha256(path) == digest for digest, path in fetched.items())
-
     # A cell that ends every worker that tries it fails alone.
     run = start("dies", tmp_path / "dead", "--limit", "1")
     _, said = run.communicate(timeout=PATIENCE)
@@ -136,7 +128,7 @@ def test_a_lost_worker_changes_no_number(cluster, tmp_path, monkeypatch):
 
 
 def test_nobody_at_the_address_is_one_clear_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("rescale_bench.runner.backends.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("rescale_bench.runner.cluster.CONNECT_SECONDS", 0.5)
     images = toys.picture_folder(tmp_path / "toys", count=1)
     nobody = ["--backend", "dask", "--scheduler", "tcp://127.0.0.1:9"]
     given = ["run", "-m", "bicubic", "-d", str(images), "-s", "2", "--metrics", "psnr_y", "-o", str(tmp_path / "run")]
@@ -152,17 +144,22 @@ def test_backend_and_scheduler_belong_together():
         Request(backend="dask", scheduler="tcp://127.0.0.1:8786", keep=True)
 
 
-def test_content_of_the_wrong_hash_is_refused(tmp_path):
-    good = hashlib.sha256(b"pixels").hexdigest()
-    path = Path(content.local(f"{content.PREFIX}{good}/a.png", lambda digest: b"pixels"))
-    assert path.read_bytes() == b"pixels"
-    assert Path(os.environ["RESCALE_BENCH_CACHE"]) in path.parents
+def test_workers_that_see_other_files_or_packages_are_refused(tmp_path):
+    from rescale_bench.runner.cluster import Seat, versions
 
-    def never(digest):
-        raise AssertionError("asked again")
-
-    assert content.local(f"{content.PREFIX}{good}/a.png", never) == str(path)
-    path.write_bytes(b"damaged in the cache")
-    assert content.local(f"{content.PREFIX}{good}/a.png", lambda digest: b"pixels") == str(path)
-    with pytest.raises(RescaleBenchError, match=r"a\.png changed while the run was going on"):
-        content.local(f"{content.PREFIX}{'0' * 64}/a.png", lambda digest: b"other")
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"weights")
+    setup = Setup((), {"psnr_y": "1"}, "cpu", 1)
+    right = {str(path): hashlib.sha256(b"weights").hexdigest()}
+    assert Seat(setup, versions(), right).refusal() == ""
+    assert "has torch" in Seat(setup, {**versions(), "torch": "1.0"}, right).refusal()
+    path.write_bytes(b"others")
+    assert f"has another {path}" in Seat(setup, versions(), right).refusal()
+    path.unlink()
+    seat = Seat(setup, versions(), right)
+    assert f"does not see {path}" in seat.refusal()
+    seat.setup(None)
+    cell = Cell("k", "bicubic", "", "", "", (), "toys", "p", "p.png", "", 1, "2", "png", "rgb8", 1, 0)
+    (line,) = seat.run((cell,))
+    assert (line["cell"], line["status"]) == ("k", "failed")
+    assert f"this worker does not see {path}" in line["error"]

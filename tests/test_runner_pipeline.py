@@ -1,10 +1,11 @@
 """The stages of a cell: batches of images, scoring beside the halves, compiled networks."""
 
+import collections
 import dataclasses
+import json
 import shutil
 import sys
 import threading
-import time
 import types
 
 import pandas as pd
@@ -14,13 +15,13 @@ from PIL import Image
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UnavailableError, UsageError
-from rescale_bench.images.files import image_size
+from rescale_bench.images.files import image_size, read_image
 from rescale_bench.runner import request as request_module
-from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
+from rescale_bench.runner.job import Setup
+from rescale_bench.runner.plan import plan
 from rescale_bench.runner.request import Request
-from rescale_bench.runner.schedule import in_order
-from rescale_bench.runner.setup import Setup
+from rescale_bench.runner.schedule import batches
 from rescale_bench.runner.worker import Worker
 
 CLOCKS = ["seconds", "peak_mb"]
@@ -43,7 +44,7 @@ def request_for(images, output, **changes):
 
 
 def run(request):
-    return execute(request, load_registry(request.plugins), ["test"], quiet=True)
+    return execute(request, load_registry(request.plugins), ["test"])
 
 
 def table(folder):
@@ -52,7 +53,7 @@ def table(folder):
 
 
 def cells_of(request):
-    return plan(request, load_registry(request.plugins)).cells
+    return list(plan(request, load_registry(request.plugins)))
 
 
 # --- batches ---------------------------------------------------------------------
@@ -61,16 +62,16 @@ def cells_of(request):
 def test_images_of_one_size_come_together_and_scales_stay_apart(images, tmp_path):
     plugins = batch_plugin(tmp_path, False)
     asked = request_for(images, tmp_path, methods="boxes2,boxes3", scales="2,1.5", batch=3, plugins=plugins)
-    found = in_order(cells_of(asked))
+    found = list(batches(cells_of(asked)))
     assert sorted(cell.cell for batch in found for cell in batch) == sorted(cell.cell for cell in cells_of(asked))
     # Each method and scale: four of one size in three and one, and the odd one alone.
     assert sorted(len(batch) for batch in found) == sorted(4 * [3, 1, 1])
     for batch in found:
         assert len({(cell.method, cell.scale) for cell in batch}) == 1
         assert len({image_size(cell.path) for cell in batch}) == 1
-    assert [len(batch) for batch in in_order(cells_of(dataclasses.replace(asked, batch=1)))] == 20 * [1]
+    assert [len(batch) for batch in batches(cells_of(dataclasses.replace(asked, batch=1)))] == 20 * [1]
     broken = dataclasses.replace(cells_of(asked)[0], path=str(tmp_path / "missing.png"))
-    assert in_order([broken]) == [(broken,)]
+    assert list(batches([broken])) == [(broken,)]
 
 
 def values(folder):
@@ -169,7 +170,7 @@ def test_a_batch_that_breaks_is_run_one_by_one_and_fails_alone(images, tmp_path,
 def test_a_broken_image_costs_its_batch_nothing(images, tmp_path):
     cells = cells_of(request_for(images, tmp_path, methods="bicubic+edsr-baseline", batch=3))[:3]
     cells = [cells[0], dataclasses.replace(cells[1], image_sha256="0" * 64), cells[2]]
-    lines = Worker(Setup((), ("psnr_y",), "cpu", 1)).run_all(cells)
+    lines = Worker(Setup((), {"psnr_y": "1"}, "cpu", 1), load_registry()).run(cells)
     assert [line["status"] for line in lines] == ["ok", "failed", "ok"]
     assert "changed while the run" in lines[1]["error"]
 
@@ -201,49 +202,86 @@ def test_scoring_beside_changes_no_number(images, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(table(tmp_path / "alone"), table(tmp_path / "beside"), check_exact=True)
 
 
-def test_the_last_image_is_scored_and_the_next_decoded_while_one_is_in_the_halves(images, tmp_path):
+WATCHED = (
+    toys.HEADER
+    + """
+import threading
+from rescale_bench.api.records import Metric
+import rescale_bench_test_seen as seen
+
+class Watched:
+    def downscale(self, hr, scale):
+        seen.reached("halves")
+        seen.wait("decoded", seen.counts["halves"] + 1)
+        return F.avg_pool2d(hr, 2)
+    def upscale(self, lr, scale, size):
+        seen.threads["halves"].add((threading.current_thread().name, torch.get_num_threads()))
+        return F.interpolate(lr, size=size)
+
+def measure(sample, options):
+    seen.threads["score"].add((threading.current_thread().name, torch.get_num_threads()))
+    seen.reached("scored")
+    seen.wait("halves", seen.counts["scored"] + 1)
+    return 1.0
+
+@hookimpl
+def rescale_bench_methods():
+    yield Method(name="watched", summary="", citation="", scales=NativeScales.of(2), build=lambda *_: Watched())
+@hookimpl
+def rescale_bench_metrics():
+    yield Metric(name="watched", summary="", direction="up", judges="hr", version="1", measure=measure)
+"""
+)
+
+
+class Seen(types.ModuleType):
+    """What the plugin tells: how many images were decoded, entered the halves and were scored, and in which thread."""
+
+    def __init__(self, images):
+        super().__init__("rescale_bench_test_seen")
+        self.images, self.counts, self.changed = images, collections.Counter(), threading.Condition()
+        self.threads = collections.defaultdict(set)
+
+    def reached(self, what):
+        with self.changed:
+            self.counts[what] += 1
+            self.changed.notify_all()
+
+    def wait(self, what, count):
+        """Wait until so many images (or all there are) have come that far."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.counts[what] >= min(count, self.images), timeout=30):
+                raise TimeoutError(f"{self.counts[what]} {what}, not {count}")
+
+
+def test_the_last_image_is_scored_and_the_next_decoded_while_one_is_in_the_halves(images, tmp_path, monkeypatch):
+    """An image leaves the halves only when the next one is decoded, and is scored only when that is in the halves."""
     import torch
 
-    events = []
+    seen = Seen(images=5)
+    monkeypatch.setitem(sys.modules, seen.__name__, seen)
 
-    class Watched(Worker):
-        def note(self, name, works, stage):
-            begin = time.monotonic()
-            time.sleep(0.05)
-            found = stage(works)
-            events.append((name, threading.current_thread(), torch.get_num_threads(), begin, time.monotonic()))
-            return found
+    def read(path):
+        image = read_image(path)
+        seen.reached("decoded")
+        return image
 
-        def _prepare(self, cells):
-            return self.note("prepare", cells, super()._prepare) if cells else []
-
-        def _go_through(self, works):
-            return self.note("halves", works, super()._go_through)
-
-        def _score(self, works):
-            return self.note("score", works, super()._score)
-
-    cells = [(cell,) for cell in cells_of(request_for(images, tmp_path, methods="bicubic"))]
+    monkeypatch.setattr("rescale_bench.runner.stages.read_image", read)
+    plugins = (toys.plugin_file(tmp_path, WATCHED, "watched"),)
+    cells = cells_of(request_for(images, tmp_path, methods="watched", metrics="watched", plugins=plugins))
     before = torch.get_num_threads()
     try:
-        worker = Watched(Setup((), ("psnr_y",), "cpu", 2, beside=True))
-        lines = list(worker.stream(cells))
+        worker = Worker(Setup(plugins, {"watched": "1"}, "cpu", 2, beside=True), load_registry(plugins))
+        lines = list(worker.stream(batches(cells)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert [line["status"] for line in lines] == 5 * ["ok"]
-    assert [line["cell"] for line in lines] == [cell.cell for (cell,) in cells]
-    halves = [event for event in events if event[0] == "halves"]
-    others = [event for event in events if event[0] != "halves"]
-    assert {(thread, count) for _, thread, count, *_ in halves} == {(threading.current_thread(), 2)}
-    assert len({thread for _, thread, *_ in others}) == 1
-    assert {count for _, _, count, *_ in others} == {1}
-    overlapping = sum(
-        begin < end_halves and begin_halves < end
-        for _, _, _, begin, end in others
-        for _, _, _, begin_halves, end_halves in halves
-    )
-    assert overlapping >= 4
+    assert {line["error"] for line in lines} == {""}
+    assert [line["cell"] for line in lines] == [cell.cell for cell in cells]
+    assert seen.threads["halves"] == {(threading.current_thread().name, 2)}
+    ((name, count),) = seen.threads["score"]
+    assert name != threading.current_thread().name
+    assert count == 1
 
 
 def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
@@ -262,25 +300,29 @@ def test_failures_beside_are_rows(images, tmp_path, monkeypatch):
 
 
 def test_who_gets_a_thread_beside(monkeypatch):
-    monkeypatch.setattr(request_module, "cores", lambda: 16)
+    monkeypatch.setattr(request_module, "usable_cores", lambda: 16)
     for changes in ({}, {"threads": 8}):
         assert Request(**changes).scores_beside("cpu")
     for changes in ({"threads": 7}, {"jobs": 2}, {"timeout": 5}, {"memory_limit": "1GB"}):
         assert not Request(**changes).scores_beside("cpu")
     assert Request(threads=1).scores_beside("cuda:0")
     assert not Request(jobs=2).scores_beside("cuda")
-    monkeypatch.setattr(request_module, "cores", lambda: 2)
+    monkeypatch.setattr(request_module, "usable_cores", lambda: 2)
     assert not Request().scores_beside("cpu")
 
 
-def test_a_thread_beside_is_one_of_those_asked_for_and_none_where_memory_is_measured(images, tmp_path, monkeypatch):
-    setups = []
-    monkeypatch.setattr(
-        "rescale_bench.runner.execute.lines", lambda request, setup, batches: setups.append(setup) or iter(())
-    )
-    run(request_for(images, tmp_path / "a", metrics="psnr_y", threads=8))
-    run(request_for(images, tmp_path / "b", metrics="psnr_y,peak_mb_up", threads=8))
-    assert [(setup.beside, setup.threads) for setup in setups] == [(True, 7), (False, 8)]
+def test_a_thread_beside_is_one_of_those_asked_for_and_none_where_memory_is_measured(images, tmp_path):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        for metrics, expected in (("psnr_y", (1, 7)), ("psnr_y,peak_mb_up", (0, 8))):
+            asked = request_for(images, tmp_path / metrics, methods="bicubic", metrics=metrics, limit=1, threads=8)
+            assert run(asked).exit_code == 0
+            threads = json.loads((tmp_path / metrics / "env.json").read_text())["threads"]
+            assert (threads["beside"], threads["torch"], torch.get_num_threads()) == (*expected, expected[1])
+    finally:
+        torch.set_num_threads(before)
 
 
 # --- torch.compile ----------------------------------------------------------------
@@ -289,7 +331,7 @@ def test_a_thread_beside_is_one_of_those_asked_for_and_none_where_memory_is_meas
 def test_compiled_cells_are_cells_of_their_own(images, tmp_path):
     plain = {cell.method: cell for cell in cells_of(request_for(images, tmp_path, limit=1))}
     grid = plan(request_for(images, tmp_path, limit=1, compile=True), load_registry())
-    compiled = {cell.method: cell for cell in grid.cells}
+    compiled = {cell.method: cell for cell in grid}
     assert compiled["bicubic"] == plain["bicubic"]
     assert compiled["irn"].cell != plain["irn"].cell
     assert (compiled["irn"].dtype, compiled["irn"].compiled) == ("float32", True)
@@ -370,10 +412,10 @@ def test_a_run_on_a_device_gives_the_cpus_numbers(images, tmp_path, beside):
 
     metrics = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "psnr_lr", "ssim_lr", "piqe_lr", "bpp_png", "peak_mb_up")
     cells = cells_of(request_for(images, tmp_path, methods="bicubic,irn,bicubic+edsr-baseline", batch=2))
-    batches = in_order(cells)
-    there = {line["cell"]: line for line in Worker(Setup((), metrics, "cpu", 1)).stream(batches)}
+    registry, labels = load_registry(), dict.fromkeys(metrics, "")
+    there = {line["cell"]: line for line in Worker(Setup((), labels, "cpu", 1), registry).stream(batches(cells))}
     with standing_in() as accelerator:
-        lines = list(Worker(Setup((), metrics, "cuda", 1, beside=beside)).stream(batches))
+        lines = list(Worker(Setup((), labels, "cuda", 1, beside=beside), registry).stream(batches(cells)))
     assert accelerator.downloads
     assert len(lines) == len(there) == 15
     for line in lines:

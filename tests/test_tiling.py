@@ -15,8 +15,8 @@ from rescale_bench.errors import MethodError, UsageError
 from rescale_bench.images import levels
 from rescale_bench.roundtrip import tiling
 from rescale_bench.roundtrip.conformance import make_image
-from rescale_bench.runner.cells import plan
 from rescale_bench.runner.execute import execute
+from rescale_bench.runner.plan import plan
 from rescale_bench.runner.request import Request
 from rescale_bench.weights.choice import choose_weights, load_states
 
@@ -164,14 +164,14 @@ def images(tmp_path_factory):
 def table(images, folder, **changes):
     asked = Request(methods="bicubic", datasets=str(images), scales="1.3,2", metrics="psnr_y,ssim_y,bpp_png,psnr_lr",
                     output=folder, threads=1)  # fmt: skip
-    execute(dataclasses.replace(asked, **changes), REGISTRY, ["test"], quiet=True)
+    execute(dataclasses.replace(asked, **changes), REGISTRY, ["test"])
     return pd.read_parquet(folder / "results.parquet").drop(columns=CLOCKS)
 
 
 def test_runs_with_and_without_tiles_store_the_same_numbers(images, tmp_path, monkeypatch):
     whole = table(images, tmp_path / "whole")
     assert set(whole["tiled"]) == {0}
-    monkeypatch.setattr("rescale_bench.runner.worker.free_bytes", lambda *_: 1)
+    monkeypatch.setattr("rescale_bench.runner.builds.free_bytes", lambda *_: 1)
     short = table(images, tmp_path / "auto", tile="auto")
     assert set(short["tiled"]) == {64}
     pd.testing.assert_frame_equal(whole.drop(columns="tiled"), short.drop(columns="tiled"), check_exact=True)
@@ -198,11 +198,11 @@ def test_what_cannot_be_tiled_says_why(images):
 
 
 def test_irn_without_a_drawn_latent_runs_in_tiles_and_with_one_on_the_whole(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("rescale_bench.runner.worker.free_bytes", lambda *_: 1)
+    monkeypatch.setattr("rescale_bench.runner.builds.free_bytes", lambda *_: 1)
     asked = Request(methods="irn:weights=small,irn:z=gaussian,weights=small", datasets=str(images), scales="2",
                     metrics="psnr_y", tile="auto", output=tmp_path / "run", threads=1)  # fmt: skip
     assert [note for note in plan(asked, REGISTRY).notes if "draws" in note]
-    execute(asked, REGISTRY, ["test"], quiet=True)
+    execute(asked, REGISTRY, ["test"])
     tiled = pd.read_parquet(tmp_path / "run" / "results.parquet").set_index("options")["tiled"]
     assert dict(tiled) == {"": 64, "z=gaussian": 0}
 
@@ -229,7 +229,7 @@ def test_bf16_is_a_cell_of_its_own_with_its_own_number(images, tmp_path):
                     output=tmp_path / "run", threads=1)  # fmt: skip
     registry = load_registry(plugins)
     for dtype in ("float32", "bf16"):
-        execute(dataclasses.replace(asked, dtype=dtype), registry, ["test"], quiet=True)
+        execute(dataclasses.replace(asked, dtype=dtype), registry, ["test"])
     rows = prepare(pd.read_parquet(tmp_path / "run" / "results.parquet")).set_index("label")["value"]
     assert set(rows.index) == {"conv", "conv {bf16}", "bicubic", "bicubic {bf16}"}
     assert rows["bicubic"] == rows["bicubic {bf16}"]  # resampling keeps its float64

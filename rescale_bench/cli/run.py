@@ -12,6 +12,7 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
 from rescale_bench.cli.config import make_request
+from rescale_bench.cli.progress import tracked
 
 
 def add(verbs: Any) -> None:
@@ -40,7 +41,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--compile", action="store_true", default=None, help="torch.compile around networks")
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="kill and fail a cell that takes longer")
     parser.add_argument("--memory-limit", metavar="SIZE", help="kill and fail a cell whose process holds more (4GB)")
-    parser.add_argument("--backend", help="loky: this machine; dask: the workers of --scheduler (default: loky)")
+    parser.add_argument("--backend", help="local: this machine; dask: the workers of --scheduler (default: local)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, tcp://HOST:8786")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images of each data set")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of all random draws (default: 0)")
@@ -66,7 +67,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.verbose:
         _log_to_stderr()
     # A bar and log lines would write over each other.
-    outcome = execute(request, plugins, command_line(given), known.quiet or known.verbose, known.verbose)
+    track = None if known.quiet or known.verbose else tracked
+    outcome = execute(request, plugins, command_line(given), track, known.verbose)
     if not known.quiet:
         _remarks(outcome)
     elif outcome.interrupted:

@@ -27,7 +27,6 @@ PACKAGES = (
     "pillow",
     "imagecodecs",
     "safetensors",
-    "joblib",
     "dask",
     "distributed",
     "pluggy",

@@ -1,7 +1,7 @@
-"""A process of its own for cells that may hang or eat memory: it is killed, its cell fails, the run goes on.
+"""A child process that runs cells: it can be killed when one hangs, grows or crashes; that cell fails, the run goes on.
 
-The process speaks pickle over its standard streams, so that it can be started from anywhere (Dask's workers may
-not start children through multiprocessing).
+It speaks pickle over its standard streams, so that it can be started from anywhere (Dask's workers may not start
+children through multiprocessing).
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import IO, Any
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.machine.memory import resident_bytes
-from rescale_bench.runner.cells import Cell
-from rescale_bench.runner.entries import describe, failed_line
-from rescale_bench.runner.setup import Setup
-from rescale_bench.runner.worker import Worker, worker_for
+from rescale_bench.runner.job import Batch, Setup, describe, failed_line
+from rescale_bench.runner.worker import Line, Worker
 
 START_SECONDS = 120
 """Time to import and to load plugins, which is not the first cell's."""
@@ -33,43 +30,6 @@ INTERVAL = 0.05
 
 GONE = object()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-ONE_AT_A_TIME = threading.Lock()
-"""Dask may run a process's tasks in threads; seeds and caches of a worker are for one cell at a time."""
-
-
-def run_cells(setup: Setup, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Run cells in this process, those of one size at once where their method takes them, or each alone."""
-    if len(cells) == 1 or _limited(setup):
-        return [run_cell(setup, cell) for cell in cells]
-    with ONE_AT_A_TIME:
-        return worker_for(setup).run_all(cells)
-
-
-def run_cell(setup: Setup, cell: Cell) -> dict[str, Any]:
-    """Run one cell in this process, or in a guarded one where it is limited."""
-    with ONE_AT_A_TIME:
-        if _limited(setup):
-            return guard_for(setup).run(cell)
-        return worker_for(setup).run(cell)
-
-
-def _limited(setup: Setup) -> bool:
-    return bool(setup.timeout or setup.memory_limit or setup.guarded)
-
-
-def stream(setup: Setup, batches: Sequence[Sequence[Cell]]) -> Iterator[dict[str, Any]]:
-    """Run batches of cells one after another in this process, or in a guarded one where cells are limited."""
-    if _limited(setup):
-        for cells in batches:
-            yield from run_cells(setup, cells)
-        return
-    yield from worker_for(setup).stream(batches)
-
-
-@lru_cache(maxsize=1)
-def guard_for(setup: Setup) -> Guard:
-    """Make the guard of this process, or return the one made before for the same setup."""
-    return Guard(setup)
 
 
 class Guard:
@@ -79,35 +39,50 @@ class Guard:
         """Remember the setup; nothing is started yet."""
         self.setup = setup
         self.child: _Child | None = None
+        self.closed = False
 
-    def run(self, cell: Cell) -> dict[str, Any]:
-        """Run one cell; a child that hangs, grows or dies makes it a failed line."""
+    def run(self, cells: Batch) -> list[Line]:
+        """Run cells, one by one where they are limited; where a child hangs, grows or dies, the last one is failed."""
+        if len(cells) > 1 and self.setup.limited:
+            return self._alone(cells)
         started = time.perf_counter()
         try:
-            if self.child is None:
-                self.child = _Child(self.setup)
-                self._answer(START_SECONDS, "its process did not start")
-            self.child.send(cell)
-            line: dict[str, Any] = self._answer(self.setup.timeout, f"timed out after {self.setup.timeout} s")
-            return line
+            child = self._started()
+            child.send(cells)
+            lines: list[Line] = self._answer(child, self.setup.timeout, f"timed out after {self.setup.timeout} s")
+            return lines
         except _StoppedError as error:
-            self.stop()
-            return failed_line(self.setup, cell, str(error), time.perf_counter() - started)
+            self._stop()
+            if len(cells) > 1 and not self.closed:
+                return self._alone(cells)
+            return [failed_line(self.setup, cell, str(error), time.perf_counter() - started) for cell in cells]
         except BaseException:
-            self.stop()
+            self._stop()
             raise
 
-    def stop(self) -> None:
-        """Kill the child, if there is one."""
+    def close(self) -> None:
+        """Kill the child, also one that another thread is about to start."""
+        self.closed = True
+        self._stop()
+
+    def _alone(self, cells: Batch) -> list[Line]:
+        return [line for cell in cells for line in self.run((cell,))]
+
+    def _started(self) -> _Child:
+        if self.child is None:
+            self.child = _Child(self.setup)
+            self._answer(self.child, START_SECONDS if self.setup.timeout else 0, "its process did not start")
+        if self.closed:
+            raise _StoppedError("the run was stopped")
+        return self.child
+
+    def _stop(self) -> None:
         if self.child is not None:
             self.child.kill()
             self.child = None
 
-    def _answer(self, seconds: int, late: str) -> Any:
-        """Wait for the child. Raises _StoppedError where it takes too long or too much, or dies."""
-        child = self.child
-        if child is None:
-            raise _StoppedError("its process is gone")
+    def _answer(self, child: _Child, seconds: int, late: str) -> Any:
+        """Wait for a child. Raises _StoppedError where it takes too long or too much, or dies."""
         end = time.monotonic() + seconds if seconds else None
         while True:
             try:
@@ -115,6 +90,8 @@ class Guard:
             except queue.Empty:
                 if end is not None and time.monotonic() > end:
                     raise _StoppedError(f"{late}; raise --timeout") from None
+                if self.closed:
+                    raise _StoppedError("the run was stopped") from None
                 self._check_memory(child)
                 continue
             if answer is GONE:
@@ -150,19 +127,17 @@ class _Child:
         )
         self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.kill = weakref.finalize(self, _kill, self.process)
-        output = self.process.stdout
-        self.thread = threading.Thread(target=_take_in, args=(output, self.answers), daemon=True)
-        self.thread.start()
+        threading.Thread(target=_take_in, args=(self.process.stdout, self.answers), daemon=True).start()
         self.send(setup)
 
     def send(self, item: Any) -> None:
-        """Send the setup or a cell. Raises _StoppedError where the child is gone."""
+        """Send the setup or cells. Raises _StoppedError where the child is gone."""
         stream = self.process.stdin
         try:
             if stream is not None:
                 pickle.dump(item, stream)
                 stream.flush()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed by a kill from another thread
             raise _StoppedError(self.last_words()) from None
 
     def last_words(self) -> str:
@@ -198,29 +173,29 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def serve() -> None:
-    """Answer cells with lines until the parent is gone; what plugins print goes to stderr."""
+    """Answer batches of cells with lists of lines until the parent is gone; what plugins print goes to stderr."""
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
         setup: Setup = pickle.load(requests)
-        cells: queue.SimpleQueue[Cell] = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(requests, cells), daemon=True).start()
-        worker = Worker(setup)
+        batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        threading.Thread(target=_listen, args=(requests, batches), daemon=True).start()
+        worker = Worker(setup, load_registry(setup.plugins))
         _reply(replies, "ready")
         while True:
-            cell = cells.get()
+            cells = batches.get()
             try:
-                line = worker.run(cell)
-            except BaseException as error:  # a plugin may call sys.exit
-                line = failed_line(setup, cell, describe(RuntimeError(f"{type(error).__name__}: {error}")), 0.0)
-            _reply(replies, line)
+                lines = worker.run(cells)
+            except BaseException as error:  # a plugin may raise anything
+                lines = [failed_line(setup, cell, describe(error)) for cell in cells]
+            _reply(replies, lines)
 
 
-def _listen(requests: IO[bytes], cells: queue.SimpleQueue[Cell]) -> None:
+def _listen(requests: IO[bytes], batches: queue.SimpleQueue[Batch]) -> None:
     try:
         while True:
-            cells.put(pickle.load(requests))
+            batches.put(pickle.load(requests))
     except Exception:
         # The parent is gone, in whatever way: a cell that hangs must not outlive it.
         os._exit(0)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.device import usable_cores
 from rescale_bench.machine.memory import parse_bytes
-from rescale_bench.runner.arithmetic import DTYPES
 
 DEFAULT_METHODS = "bicubic,lanczos3,irn-type3,aidn"
-BACKENDS = ("loky", "dask")
+DTYPES = ("float32", "bf16")
+BACKENDS = ("local", "loky", "dask")
+"""loky is what local was called when joblib ran the processes."""
+
 MANY = 8
 """Threads from which on one of them is better spent on decoding and scoring than on convolutions."""
 
@@ -33,7 +35,7 @@ class Request:
     timeout: seconds a cell may take (0: any). memory_limit: of one process, as "4GB" ("": none).
     batch: images of one size that go through a network at once, where it takes them (part of the key).
     compile: put torch.compile around networks (part of the key).
-    backend: "loky" for processes of this machine, "dask" for the workers of the scheduler ("tcp://HOST:8786").
+    backend: "local" for processes of this machine, "dask" for the workers of the scheduler ("tcp://HOST:8786").
     """
 
     methods: str = DEFAULT_METHODS
@@ -57,7 +59,7 @@ class Request:
     compile: bool = False
     timeout: int = 0
     memory_limit: str = ""
-    backend: str = "loky"
+    backend: str = "local"
     scheduler: str = ""
 
     def __post_init__(self) -> None:
@@ -90,7 +92,7 @@ class Request:
 
         A Dask worker counts as one core: give it more with --threads where it has more to itself.
         """
-        return self.threads or (1 if self.backend == "dask" else max(1, cores() // self.jobs))
+        return self.threads or (1 if self.backend == "dask" else max(1, usable_cores() // self.jobs))
 
     @property
     def limited(self) -> bool:
@@ -120,11 +122,3 @@ class Request:
     def asked(self) -> dict[str, Any]:
         """Lay the request out for run.json."""
         return {**dataclasses.asdict(self), "output": str(self.folder), "plugins": list(self.plugins)}
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1

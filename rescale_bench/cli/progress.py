@@ -11,11 +11,9 @@ QUIET_INTERVAL = 15.0
 """Seconds between two lines where stderr is no terminal."""
 
 
-def tracked(lines: Iterable[dict[str, Any]], total: int, quiet: bool = False) -> Iterator[dict[str, Any]]:
+def tracked(lines: Iterable[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
     """Pass finished cells on while showing how far the run is."""
-    if quiet or total == 0:
-        yield from lines
-    elif sys.stderr.isatty():
+    if sys.stderr.isatty():
         yield from _bar(lines, total)
     else:
         yield from _plain(lines, total)

@@ -1,0 +1,264 @@
+"""How a request becomes a plan: which images, which methods with which weights, and the cells that follow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rescale_bench.api.records import Method, Protocol, SetMetric
+from rescale_bench.api.registry import Chosen, Registry
+from rescale_bench.api.scales import parse_scales
+from rescale_bench.api.specs import parse_list
+from rescale_bench.datasets import find_dataset
+from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
+from rescale_bench.runner.job import NO_FILE, Cell
+from rescale_bench.runner.request import Request
+from rescale_bench.runs.schema import cell_key
+from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a data set. crop: sides are cut to multiples of it. size: of the file, in bytes.
+
+    sha256: of the file, "" where it cannot be read (its cells then fail with the reason).
+    """
+
+    dataset: str
+    name: str
+    path: str
+    crop: int
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A method with one choice of weights, the scales that use it, and the codecs (None: the LR passes in float)."""
+
+    method: Chosen
+    weights: ChosenWeights
+    scales: tuple[Decimal, ...]
+    codecs: tuple[Chosen | None, ...]
+    batch: int
+    compiled: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured: every picture by every part; and what was left out and why.
+
+    Iterating gives the cells in the order of running: a part's follow each other, so that a worker builds each method
+    once; the largest image first, so that none comes last when the other workers have nothing left to do.
+    """
+
+    request: Request
+    protocol: Protocol
+    metrics: tuple[Chosen, ...]
+    pictures: tuple[Picture, ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the cells."""
+        return len(self.pictures) * sum(len(part.scales) * len(part.codecs) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Cell]:
+        """Make the cells, one at a time."""
+        for part in self.parts:
+            for picture in self.pictures:
+                for scale in part.scales:
+                    for codec in part.codecs:
+                        yield self._cell(part, picture, scale, codec)
+
+    def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None) -> Cell:
+        method: Method = part.method.record
+        cell = Cell(
+            cell="",
+            method=method.name,
+            options=part.method.label.partition(":")[2],
+            weights=part.weights.tag,
+            weights_sha256=part.weights.sha256,
+            files=part.weights.files,
+            dataset=picture.dataset,
+            image=picture.name,
+            path=picture.path,
+            image_sha256=picture.sha256,
+            crop=picture.crop,
+            scale=str(scale),
+            codec=codec.label if codec else NO_FILE,
+            protocol=self.protocol.name,
+            protocol_version=self.protocol.version,
+            seed=self.request.seed,
+            tile=self.request.fixed_tile,
+            dtype=self.request.dtype,
+            batch=part.batch,
+            compiled=part.compiled,
+            native=not method.traits.indirect,
+            ceiling=method.traits.ceiling,
+        )
+        versions = {"method": method.version, "codec": codec.record.version if codec else ""}
+        return replace(cell, cell=cell_key(vars(cell), versions))
+
+
+def plan(request: Request, registry: Registry) -> Plan:
+    """Turn a request into a plan. Raises UsageError, and UnavailableError for missing images or weights."""
+    protocol = registry.choose_protocol(request.protocol)
+    scales = parse_scales(request.scales)
+    methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "--methods"))
+    names = request.metrics or ",".join(registry.default_metrics)
+    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "--metrics"))
+    _refuse_sets(metrics)
+    codecs = _codecs(request, registry, protocol)
+    notes: list[str] = []
+    pictures = _pictures(request, registry, notes)
+    parts = [part for method in methods for part in _parts(method, scales, codecs, request, registry, notes)]
+    if not parts or not pictures:
+        raise UsageError("nothing to run: " + "; ".join(notes))
+    return Plan(request, protocol, tuple(metrics), tuple(pictures), tuple(parts), tuple(notes))
+
+
+def _refuse_sets(metrics: Sequence[Chosen]) -> None:
+    for metric in metrics:
+        if isinstance(metric.record, SetMetric):
+            raise UsageError(
+                f"--metrics: {metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
+                f"`rescale-bench distribution --metrics {metric.record.name}`"
+            )
+
+
+def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
+    return list({(item.label, item.weights): item for item in chosen}.values())
+
+
+def _codecs(request: Request, registry: Registry, protocol: Protocol) -> tuple[Chosen | None, ...]:
+    """Choose the codecs that were asked for; none where each method takes its own."""
+    if protocol.lr_rounding == "none":
+        if request.codecs:
+            raise UsageError(f"--codecs: protocol {protocol.name} passes the LR in float, without a file")
+        return (None,)
+    specs = parse_list(request.codecs, "--codecs") if request.codecs else []
+    return tuple(_distinct(registry.choose_codec(spec) for spec in specs))
+
+
+# --- pictures --------------------------------------------------------------------
+
+
+def _pictures(request: Request, registry: Registry, notes: list[str]) -> list[Picture]:
+    """List the images of all data sets, the largest file first."""
+    texts = [text.strip() for text in request.datasets.split(",")]
+    if not all(texts):
+        raise UsageError(f"--datasets: empty entry in '{request.datasets}'")
+    found: list[Picture] = []
+    names: set[str] = set()
+    for text in dict.fromkeys(texts):
+        dataset, crop = find_dataset(text, registry.datasets)
+        if dataset.name in names:
+            # Two folders called alike would share rows of the table.
+            raise UsageError(
+                f"--datasets: '{request.datasets}' holds two data sets called {dataset.name}; rename one folder"
+            )
+        names.add(dataset.name)
+        files = dataset.images()
+        if dataset.count is not None and len(files) != dataset.count:
+            notes.append(f"{dataset.name}: {len(files)} images found where {dataset.count} are usual")
+        for file in files[: request.limit or None]:
+            found.append(Picture(dataset.name, file.name, str(file.path), crop, *_looked_at(file.path)))
+    return sorted(found, key=lambda picture: (-picture.size, picture.path))
+
+
+def _looked_at(path: Path) -> tuple[str, int]:
+    """Give a file's SHA-256 and size; "" and 0 where it cannot be read."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest(), handle.tell()
+    except OSError:
+        return "", 0
+
+
+# --- parts -----------------------------------------------------------------------
+
+
+def _parts(
+    method: Chosen,
+    scales: Sequence[Decimal],
+    codecs: tuple[Chosen | None, ...],
+    request: Request,
+    registry: Registry,
+    notes: list[str],
+) -> Iterator[Part]:
+    """Choose a method's weights, and together those scales that take the same."""
+    record: Method = method.record
+    served = [scale for scale in scales if scale in record.scales]
+    notes.extend(_not_served(method, scales, served))
+    by_weights: dict[ChosenWeights, list[Decimal]] = {}
+    for scale in served:
+        by_weights.setdefault(choose_weights(method, scale, registry), []).append(scale)
+    states = [partial(load_states, weights.files, registry, record.traits.derived) for weights in by_weights]
+    notes.extend(_check_tile(record, [margin_of(record, load, method.options) for load in states], request)
+                 if request.tile != "off" else ())  # fmt: skip
+    batch = request.batch if record.traits.batches else 1
+    # Each cell's draws begin at a seed of its own.
+    if batch > 1 and any(draws(record, load, method.options) for load in states):
+        batch = 1
+    compiled = request.compile and record.traits.compiles
+    notes.extend(_refused(method, request, batch, compiled))
+    for weights, own in by_weights.items():
+        yield Part(method, weights, tuple(own), codecs or (registry.own_codec(record),), batch, compiled)
+
+
+def _check_tile(method: Method, margins: Iterable[int | None], request: Request) -> Iterator[str]:
+    """Refuse tiles of a given size where they cannot equal the whole; say where auto will not tile."""
+    for reason in dict.fromkeys(filter(None, (why_whole(method, margin) for margin in margins))):
+        if request.fixed_tile:
+            raise UsageError(
+                f"--tile {request.tile}: {reason}, so its tiles differ from the whole; use --tile auto or off"
+            )
+        yield f"--tile auto: {reason}; it runs on whole images only"
+
+
+def _refused(method: Chosen, request: Request, batch: int, compiled: bool) -> Iterator[str]:
+    if request.compile and not compiled:
+        yield f"--compile: {method.label} has nothing to compile; it is measured as without"
+    if request.batch > 1 and batch == 1:
+        reason = "draws random numbers" if method.record.traits.batches else "takes one image at a time"
+        yield f"--batch: {method.label} {reason}; it is measured as without"
+
+
+def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> Iterator[str]:
+    missing = [str(scale) for scale in scales if scale not in served]
+    if missing:
+        which = missing[0] if len(missing) == 1 else f"{len(missing)} scales ({missing[0]} … {missing[-1]})"
+        text = f"{method.label} serves {method.record.scales}: {which} left out"
+        yield text if method.record.traits.derived else f"{text}; {method.record.name}-type3 may serve them"
+
+
+# --- what is there ---------------------------------------------------------------
+
+
+def missing_values(stored: Mapping[str, Any] | None, metrics: Sequence[Chosen]) -> list[str]:
+    """Name the metrics that a stored cell lacks, failed, or has from another version."""
+    values = stored["values"] if stored is not None and stored["status"] != "failed" else {}
+    return [metric.label for metric in metrics if not _settled(values.get(metric.label), metric.record.version)]
+
+
+def _settled(entry: Mapping[str, Any] | None, version: str) -> bool:
+    return entry is not None and entry["status"] in ("ok", "undefined") and entry.get("version") == version
+
+
+def preflight(grid: Plan) -> None:
+    """Check what the chosen metrics and codecs need before anything runs.
+
+    Raises RescaleBenchError with all problems and the commands that help, so that nothing fails after hours.
+    """
+    codecs = {codec.record.name: codec.record for part in grid.parts for codec in part.codecs if codec}
+    problems = [problem for metric in grid.metrics for problem in metric.record.problems()]
+    problems += [problem for name in sorted(codecs) for problem in codecs[name].requires()]
+    if problems:
+        raise RescaleBenchError("cannot start: " + "; ".join(dict.fromkeys(problems)))
