@@ -36,7 +36,7 @@ def build_published(spec, scale, part, tensors, file, prefix="module."):
     chosen = registry.choose_method(parse_spec(spec, "test"))
     found = choose_weights(chosen, Decimal(scale), registry)
     assert found.tag == "published"
-    states = load_states(found.files, registry, chosen.record.derived)
+    states = load_states(found.files, registry, chosen.record.traits.derived)
     return chosen.record.build(states, "cpu", chosen.options)
 
 

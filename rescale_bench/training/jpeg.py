@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from rescale_bench.codecs import encode_decode
 from rescale_bench.codecs.jpeg import JPEG
+from rescale_bench.images.jfif import rgb_to_ycc, ycc_to_rgb
 
 LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -29,10 +30,6 @@ CHROMA = (
     *((99,) * 8,) * 4,
 )
 """Quantisation tables of the standard (ITU-T T.81, Annex K.1), row by row."""
-
-TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
-"""JFIF 1.02, without the offset of 128 on the chroma."""
 
 SAMPLED = 16
 """Pixels of a block of 8×8 chroma values at 4:2:0."""
@@ -54,17 +51,13 @@ def compress_softly(image: torch.Tensor, quality: int, cubic: bool = True) -> to
     height, width = image.shape[-2:]
     with torch.autocast(image.device.type, enabled=False):
         levels = functional.pad(image.float() * 255, (0, -width % SAMPLED, 0, -height % SAMPLED), mode="replicate")
-        planes = _mixed(TO_YCC, levels)
-        luma, chroma = planes[:, :1] - 128, functional.avg_pool2d(planes[:, 1:], 2)
-        luma, chroma = _quantised(luma, LUMA, quality, cubic) + 128, _quantised(chroma, CHROMA, quality, cubic)
+        luma, chroma = rgb_to_ycc(levels)
+        luma = _quantised(luma - 128, LUMA, quality, cubic) + 128
+        chroma = _quantised(functional.avg_pool2d(chroma, 2), CHROMA, quality, cubic)
         # libjpeg's "fancy upsampling" weighs neighbours 3:1 in both directions, as bilinear enlargement does.
         chroma = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-        result = _mixed(TO_RGB, torch.cat((luma, chroma), 1))[..., :height, :width]
+        result = ycc_to_rgb(luma, chroma)[..., :height, :width]
         return (result / 255).clamp(0, 1)
-
-
-def _mixed(matrix: tuple[tuple[float, ...], ...], x: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("jk,nkhw->njhw", x.new_tensor(matrix), x)
 
 
 def _quantised(plane: torch.Tensor, table: tuple[tuple[int, ...], ...], quality: int, cubic: bool) -> torch.Tensor:
