@@ -100,6 +100,20 @@ def test_a_margin_that_is_too_small_is_found(tmp_path):
     assert failed("boxes", registry) == {"tiles"}
 
 
+def test_the_margin_of_a_build_is_checked(tmp_path):
+    def tiles(text, name):
+        registry = load_registry([toys.plugin_file(tmp_path, text, name)])
+        findings = verify("boxes", registry, SIZES[:1], parse_scales("2"), separate=False)
+        return next(finding.status for finding in findings if finding.check.startswith("tiles"))
+
+    text = toys.FIXED.replace("margin=1", "build_margin=lambda states, options: 1, traits=Traits(draws=True)")
+    assert tiles(text, "told") == "ok"
+    assert tiles(text.replace("options: 1", "options: None"), "none") == "n/a"
+    assert tiles(toys.FIXED.replace("margin=1", "margin=1, traits=Traits(draws=True)"), "draws") == "n/a"
+    blurred = text.replace("F.avg_pool2d(hr, self.scale)", "F.avg_pool2d(F.avg_pool2d(hr, 5, 1, 2), self.scale)")
+    assert tiles(blurred.replace("options: 1", "options: 0"), "short") == "failed"
+
+
 def test_a_batch_whose_images_meet_is_found(tmp_path):
     text = toys.FIXED.replace("margin=1", "traits=Traits(batches=True)")
     assert failed("boxes", load_registry([toys.plugin_file(tmp_path, text, "apart")])) == set()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry
@@ -56,35 +58,47 @@ def _entries(plugins: Any, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def call_info(known: argparse.Namespace, given: Sequence[str]) -> int:
-    """Print everything about one thing."""
+    """Print everything about all that a name stands for; JSON is an object, or a list where it stands for several."""
     del given
-    plugins = registry(known)
-    name, _, tag = known.name.partition("@") if known.name not in plugins.metrics else (known.name, "", "")
-    facts = dict(_find(plugins, known.name if name in plugins.datasets else name, tag))
+    meanings = [dict(facts) for facts in _meanings(registry(known), known.name)]
     if known.json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        content = meanings if len(meanings) > 1 else meanings[0]
+        print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
         return 0
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        lines = value if isinstance(value, list) else [value]
-        print(f"{key:<{width}}  {lines[0] if lines else '–'}")
-        for line in lines[1:]:
-            print(f"{'':<{width}}  {line}")
+    for position, facts in enumerate(meanings):
+        print("\n" * (position > 0), end="")
+        width = max(map(len, facts))
+        for key, value in facts.items():
+            lines = value if isinstance(value, list) else [value]
+            print(f"{key:<{width}}  {lines[0] if lines else '–'}")
+            for line in lines[1:]:
+                print(f"{'':<{width}}  {line}")
     return 0
 
 
-def _find(plugins: Any, name: str, tag: str) -> Iterator[tuple[str, Any]]:
-    base = name.partition(":")[0]
+def _meanings(plugins: Any, text: str) -> list[Iterator[tuple[str, Any]]]:
+    """Collect the facts of each thing that a name stands for: aidn is a method and a protocol. Raises UsageError."""
+    from rescale_bench.datasets import find_dataset
+
+    meanings = []
+    with contextlib.suppress(UnknownNameError):
+        name, _, tag = (text, "", "") if text in plugins.methods else text.partition("@")
+        meanings.append(_method(plugins.method(name), plugins, tag))
+    base = text.partition("@")[0]
+    if base.lower() in map(str.lower, plugins.datasets):
+        dataset = find_dataset(text, plugins.datasets)[0]
+        meanings.append(_plain("dataset", dataset, plugins.origin("datasets", dataset.name.partition("@")[0])))
+    for kind in ("codecs", "metrics"):
+        if text in getattr(plugins, kind):
+            meanings.append(_plain(kind.removesuffix("s"), getattr(plugins, kind)[text], plugins.origin(kind, text)))
+    base = text.partition(":")[0]
     if base in plugins.protocols:
-        return _plain("protocol", plugins.choose_protocol(name), plugins.origin("protocols", base))
-    for kind in ("datasets", "codecs", "metrics"):
-        if name in getattr(plugins, kind):
-            return _plain(kind.removesuffix("s"), getattr(plugins, kind)[name], plugins.origin(kind, name))
-    try:
-        return _method(plugins.method(name), plugins, tag)
-    except UnknownNameError:
-        known = [other for kind in KINDS for other in getattr(plugins, kind)]
-        raise UnknownNameError("name", name, known) from None
+        meanings.append(_plain("protocol", plugins.choose_protocol(text), plugins.origin("protocols", base)))
+    names = {name for kind in KINDS for name in getattr(plugins, kind)}
+    if not meanings:
+        raise UnknownNameError("name", text, names)
+    relatives = sorted(name for name in names if name.startswith(f"{text}-"))
+    return meanings if not relatives else [*meanings[:-1], chain(meanings[-1], [("see also", relatives)])]
 
 
 def _plain(kind: str, record: Any, origin: str) -> Iterator[tuple[str, Any]]:
@@ -112,6 +126,10 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
     from rescale_bench.weights import files as weights
     from rescale_bench.weights.choice import lookup_order
 
+    files = weights.available(method.name, method.shipped)
+    tags = dict.fromkeys([*(entry.tag for entry in files), *(file.tag for file in method.weights)])
+    if tag and tag not in tags:
+        raise UnknownNameError(f"weights of {method.name}", tag, tags)
     yield "method", method.name
     yield "plugin", plugins.origin("methods", method.name)
     yield "summary", method.summary
@@ -128,10 +146,10 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
     if method.weights or method.shipped:
         yield "lookup order", [*lookup_order(method), "your own tags, and random (unpublishable), only when asked for"]
         yield "weights here", [
-            line for entry in weights.available(method.name, method.shipped) if tag in ("", entry.tag)
+            line for entry in files if tag in ("", entry.tag)
             for line in _weights(entry, detailed=bool(tag))
         ] or ["none"]  # fmt: skip
-        yield "weights known", [_known_file(file) for file in method.weights]
+        yield "weights known", [_known_file(file) for file in method.weights if tag in ("", file.tag)]
 
 
 def _known_file(file: Any) -> str:

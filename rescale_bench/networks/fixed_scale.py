@@ -81,7 +81,7 @@ class FixedScaleRescaler(ABC):
 
     def _check_scale(self, scale: float) -> None:
         if exact(scale) != self.scale:
-            raise NotNativeError(f"this network serves scale {self.scale}, not {exact(scale)}; use a -type3 variant")
+            raise NotNativeError(f"this network serves scale {self.scale}, not {exact(scale)}")
 
 
 class ScaleSwitch:
@@ -110,7 +110,7 @@ class ScaleSwitch:
             if exact(scale) == native:
                 return rescaler
         known = ", ".join(map(str, sorted(self.rescalers)))
-        raise NotNativeError(f"these networks serve scale {known}, not {exact(scale)}; use a -type3 variant")
+        raise NotNativeError(f"these networks serve scale {known}, not {exact(scale)}")
 
 
 def serve(rescalers: Mapping[int, FixedScaleRescaler]) -> FixedScaleRescaler | ScaleSwitch:

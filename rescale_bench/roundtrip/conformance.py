@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.api.records import Protocol
+from rescale_bench.api.records import Protocol, States
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import lr_size, parse_scales
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.images import levels
 from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
-from rescale_bench.roundtrip.tiling import draws
+from rescale_bench.roundtrip.tiling import draws, margin_of
 from rescale_bench.weights.choice import choose_weights, load_states
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ class Subject:
 
     def build(self, scale: Decimal) -> Any:
         """Build one half's instance for a scale."""
+        return self.method.build(self.states(scale), "cpu", self.chosen.options)
+
+    def states(self, scale: Decimal) -> States:
+        """Load the weights of a scale."""
         files = choose_weights(self.chosen, scale, self.registry).files
-        return self.method.build(
-            load_states(files, self.registry, self.method.traits.derived), "cpu", self.chosen.options
-        )
+        return load_states(files, self.registry, self.method.traits.derived)
 
     @property
     def protocol(self) -> Protocol:
@@ -216,10 +218,12 @@ def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
 
     method = subject.method
     whole_scales = [scale for scale in served if scale == scale.to_integral_value()]
-    if method.margin is None or not whole_scales:
+    if not whole_scales:
         return None
-    scale = whole_scales[0]
-    factor, margin, core = int(scale), method.margin, 16
+    scale, core = whole_scales[0], 16
+    factor, margin = int(scale), margin_of(method, partial(subject.states, scale), subject.chosen.options)
+    if margin is None:
+        return None
     side = (2 * margin + core) + 32 - (2 * margin + core) % 16
     hr = prepare_hr(make_image((side * factor, side * factor)).permute(1, 2, 0).numpy(), False,
                     subject.registry.protocols["rgb8"], scale)  # fmt: skip
@@ -262,8 +266,7 @@ def _batch(subject: Subject, scale: Decimal) -> str | None:
     lrs = torch.cat([rescaler.downscale(image.clone(), float(scale)) for image in torch.split(images, 1)])
     lrs = levels.to_levels(lrs.clamp(0, 1), "round").to(torch.float32) / 255
     found = [worst(lambda x: rescaler.downscale(x, float(scale)), images)]
-    files = choose_weights(subject.chosen, scale, subject.registry).files
-    if not draws(method, partial(load_states, files, subject.registry, method.traits.derived), subject.chosen.options):
+    if not draws(method, partial(subject.states, scale), subject.chosen.options):
         found.append(worst(lambda x: rescaler.upscale(x, float(scale), size), lrs))
     if max(found) > BATCH_TOLERANCE:
         raise MethodError(f"{subject.spec}: an image in a batch differs from the same image alone by {max(found):.2g}")
