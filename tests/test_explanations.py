@@ -41,8 +41,9 @@ def table(folder, *rows):
 
 def search(run, tables):
     frame = read_table(run)
-    found = compare(frame, read_published(tables))
-    return found, explain(found, read_pictures(run, frame), load_registry().choose_protocol)
+    registry = load_registry()
+    found = compare(frame, read_published(tables), registry)
+    return found, explain(found, read_pictures(run, frame), registry.choose_protocol)
 
 
 @pytest.mark.parametrize(

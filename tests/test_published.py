@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.checks.naming import method_name, method_names, metric_names
 from rescale_bench.checks.published import COLUMNS, Published, compare, merged, read_published
 from rescale_bench.checks.published_tables import render_published, standing
 from rescale_bench.errors import UnknownNameError, UsageError
 
+REGISTRY = load_registry()
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 
 
@@ -77,7 +79,7 @@ def test_methods_that_we_lack_have_no_name():
 
 
 def test_a_bicubic_run_reproduces_the_published_row(published):
-    found = compare(frame(rows(BICUBIC)), published)
+    found = compare(frame(rows(BICUBIC)), published, REGISTRY)
     assert {one.published.text for one in found} == {"33.66"}
     assert all(one.reproduction for one in found)
     assert found[0].difference == pytest.approx(0.0014)
@@ -89,7 +91,7 @@ def test_a_bicubic_run_reproduces_the_published_row(published):
 
 def test_another_protocol_is_shown_and_labelled(published):
     data = frame(rows(BICUBIC), rows([33.68] * 5, protocol="rgb8", codec="png"))
-    found = [one for one, _ in merged(compare(data, published))]
+    found = [one for one, _ in merged(compare(data, published, REGISTRY))]
     assert [(one.protocol, standing(one)) for one in found] == [
         ("srcnn-y", "reproduction"),
         ("rgb8", "published under srcnn-y"),
@@ -102,6 +104,12 @@ def test_another_protocol_is_shown_and_labelled(published):
         ({"weights": "small"}, "weights small, not the published ones"),
         ({"weights": "published+random"}, "weights published+random, not the published ones"),
         ({"weights": "published", "codec": "jpeg:quality=90"}, "LR through jpeg:quality=90"),
+        ({"weights": "published", "codec": "webp:quality=80"}, "LR through webp:quality=80"),
+        ({"weights": "published", "codec": "foreign"}, "LR through foreign"),
+        *(
+            ({"weights": "published", "codec": codec}, "reproduction")
+            for codec in ("jxl", "jxl:effort=9", "jp2", "jpegls", "webp")
+        ),
         ({"weights": "published", "dataset": "Set5@mod12"}, "data-set variant mod12"),
         ({"weights": "published", "protocol": "aidn"}, "published under rgb8"),
         ({"weights": "published"}, "reproduction"),
@@ -109,7 +117,7 @@ def test_another_protocol_is_shown_and_labelled(published):
 )
 def test_only_published_weights_under_the_same_conditions_reproduce(published, changes, reason):
     data = frame(rows([43.9] * 5, "irn", **({"protocol": "rgb8", "codec": "png"} | changes)))
-    found = compare(data, published)
+    found = compare(data, published, REGISTRY)
     assert {standing(one) for one in found} == {reason}
     assert all(one.reproduction == (reason == "reproduction") for one in found)
     assert all(one.dataset == changes.get("dataset", "Set5") for one in found)
@@ -117,12 +125,12 @@ def test_only_published_weights_under_the_same_conditions_reproduce(published, c
 
 def test_mod12_is_what_aidn_does_itself(published):
     data = frame(rows([44.0] * 5, "aidn", weights="published", protocol="aidn", dataset="Set5@mod12"))
-    assert {standing(one) for one in compare(data, published)} == {"reproduction"}
+    assert {standing(one) for one in compare(data, published, REGISTRY)} == {"reproduction"}
 
 
 def test_a_part_of_the_images_is_no_reproduction(published):
     lost = frame(rows(BICUBIC[:3]), rows([math.nan], image="i3", status="failed"), rows([math.inf], image="i4"))
-    found = compare(lost, published)[0]
+    found = compare(lost, published, REGISTRY)[0]
     assert found.images == "3/5"
     assert found.measured == pytest.approx(33.66)
     assert standing(found) == "3 of 5 images"
@@ -131,13 +139,13 @@ def test_a_part_of_the_images_is_no_reproduction(published):
 def test_seeds_are_averaged_per_image(published):
     data = frame(rows([43.0] * 5, "irn", protocol="rgb8", weights="published"))
     other = frame(rows([45.0] * 5, "irn", protocol="rgb8", weights="published", seed=1))
-    found = compare(pd.concat([data, other]), published)[0]
+    found = compare(pd.concat([data, other]), published, REGISTRY)[0]
     assert (found.measured, found.images) == (44.0, "5/5")
 
 
 def test_options_are_part_of_the_method(published):
     data = frame(rows([36.2] * 5, "irn", options="z=zero", scale="4", protocol="rgb8", weights="published"))
-    assert {one.published.method for one in compare(data, published)} == {"IRN, z=0"}
+    assert {one.published.method for one in compare(data, published, REGISTRY)} == {"IRN, z=0"}
 
 
 def test_piqe_has_two_twins(published):
@@ -145,7 +153,7 @@ def test_piqe_has_two_twins(published):
     data = frame(
         rows([38.561] * 5, metric="piqe_lr:channels=bgr", **shared), rows([40.521] * 5, metric="piqe_lr", **shared)
     )
-    found = compare(data, published)
+    found = compare(data, published, REGISTRY)
     assert [(one.metric, one.published.text, one.reproduction) for one in found] == [
         ("piqe_lr:channels=bgr", "38.561", True),
         ("piqe_lr", "38.561", False),
@@ -156,22 +164,22 @@ def test_piqe_has_two_twins(published):
 def test_jpegls_of_car_is_shown_beside_jpeg2000(published):
     shared = {"protocol": "car", "codec": "png"}
     data = frame(rows([11.95] * 5, metric="bpp_lr_jp2", **shared), rows([14.4] * 5, metric="bpp_lr_jpegls", **shared))
-    found = compare(data, published)
+    found = compare(data, published, REGISTRY)
     assert {(one.metric, one.published.text) for one in found} == {("bpp_lr_jp2", "11.99"), ("bpp_lr_jpegls", "11.99")}
     assert not any(one.reproduction for one in found)
 
 
 def test_div2k_goes_by_its_validation_set(published):
     data = frame(rows([35.0] * 100, dataset="DIV2K-val"))
-    found = compare(data, published)
+    found = compare(data, published, REGISTRY)
     assert {one.published.dataset for one in found} == {"DIV2K"}
     assert {standing(one) for one in found} == {"published protocol unstated"}
 
 
 def test_unmeasured_numbers_are_listed_on_request(published):
     data = frame(rows(BICUBIC))
-    assert all(one.measured is not None for one in compare(data, published))
-    everything = compare(data, published, all=True)
+    assert all(one.measured is not None for one in compare(data, published, REGISTRY))
+    everything = compare(data, published, REGISTRY, all=True)
     assert len(everything) == len(published)
     assert everything[0].reproduction
     assert standing(everything[-1]) == "not measured"
@@ -179,11 +187,11 @@ def test_unmeasured_numbers_are_listed_on_request(published):
 
 
 def test_an_unmeasured_run_says_so(published):
-    assert "No published number" in render_published(compare(frame(rows([1.0], "mine")), published))
+    assert "No published number" in render_published(compare(frame(rows([1.0], "mine")), published, REGISTRY))
 
 
 def test_renderings(published):
-    found = compare(frame(rows(BICUBIC)), published)
+    found = compare(frame(rows(BICUBIC)), published, REGISTRY)
     plain = render_published(found)
     assert "33.6614" in plain
     assert "+0.0014" in plain

@@ -13,21 +13,22 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rescale_bench.api.scales import parse_scale
-from rescale_bench.api.specs import label
+from rescale_bench.api.specs import label, parse_spec
 from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
+from rescale_bench.codecs import is_lossless
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.machine.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rescale_bench.api.registry import Registry
+
 COLUMNS = ("source", "table", "method", "scale", "dataset", "metric", "value", "parameters", "note")
 DATASETS = {"Set5": ("Set5", 5), "Set14": ("Set14", 14), "BSD100": ("BSD100", 100), "Urban100": ("Urban100", 100)} | {
     "DIV2K": ("DIV2K-val", 100)
 }
 """Published name → our name and the number of images that the published mean is over."""
-LOSSLESS = ("", "none", "png")
-"""Codecs of the loop under which the upscaler saw the LR that the papers' upscalers saw."""
 
 Twin = tuple[str, str, str, str]
 """Method with options, data set without variant, scale, metric."""
@@ -145,10 +146,10 @@ def _read(file: Path) -> Iterator[Published]:
             yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1], allowed)
 
 
-def compare(frame: pd.DataFrame, rows: Sequence[Published], all: bool = False) -> list[Comparison]:
+def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, all: bool = False) -> list[Comparison]:
     """Pair published numbers with the means of a run, reproductions first.
 
-    frame: tidy rows. all: list also published numbers without a measured twin.
+    frame: tidy rows. registry: says which codecs are lossless. all: list also published numbers without a measured twin.
     Each protocol, weights tag and data-set variant that was measured is paired on its own, and says how it differs.
     """
     measured = _measured(frame)
@@ -157,7 +158,7 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], all: bool = False) -
     for row in rows:
         # A table of one's own may call methods and metrics by our names.
         name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or _ours(row)
-        pairs = list(_pairs(row, name, metrics, measured))
+        pairs = list(_pairs(row, name, metrics, measured, registry))
         if not pairs and all:
             pairs = [Comparison(row, name.spec, row.dataset, row.metric)]
         found.extend(pairs)
@@ -175,7 +176,11 @@ def _order(one: Comparison) -> tuple[bool, bool, str, str, Decimal, str]:
 
 
 def _pairs(
-    row: Published, name: MethodName, metrics: Sequence[MetricName], measured: Mapping[Twin, list[Mean]]
+    row: Published,
+    name: MethodName,
+    metrics: Sequence[MetricName],
+    measured: Mapping[Twin, list[Mean]],
+    registry: Registry,
 ) -> Iterator[Comparison]:
     dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
     for metric in metrics:
@@ -185,7 +190,7 @@ def _pairs(
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
             expected = metric.protocol or name.protocol
-            obstacles = tuple(_obstacles(key, metric, len(scored), count))
+            obstacles = tuple(_obstacles(key, metric, len(scored), count, registry))
             yield Comparison(
                 row, key.label, key.dataset, key.metric, fmean(scored) if scored else None, key.protocol,
                 f"{len(scored)}/{count or '?'}", (*_reasons(key, variant, expected, count), *obstacles),
@@ -206,16 +211,27 @@ def _reasons(key: Measured, variant: str, protocol: str, count: int) -> Iterator
         yield "published number of images unknown"
 
 
-def _obstacles(key: Measured, metric: MetricName, scored: int, count: int) -> Iterator[str]:
+def _obstacles(key: Measured, metric: MetricName, scored: int, count: int, registry: Registry) -> Iterator[str]:
     """Say why something else is measured, whatever the protocol."""
     if not metric.same:
         yield "not the same metric"
     if set(key.weights.split("+")) - {"", "published"}:
         yield f"weights {key.weights}, not the published ones"
-    if key.codec not in LOSSLESS:
+    if not _saw_the_lr(key.codec, registry):
         yield f"LR through {key.codec}"
     if count and scored != count:
         yield f"{scored} of {count} images"
+
+
+def _saw_the_lr(codec: str, registry: Registry) -> bool:
+    """Tell whether the upscaler saw the very LR, as the papers' upscalers did: as floats, or from a lossless file."""
+    if codec in ("", "none"):
+        return True
+    try:
+        chosen = registry.choose_codec(parse_spec(codec))
+    except UsageError:  # of a plugin that is not loaded
+        return False
+    return is_lossless(chosen.record, chosen.options)
 
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:

@@ -40,11 +40,11 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
     path, frame = read_run(known.input)
     place = known.table or known.tables
-    rows = checks.compare(
-        frame, checks.read_published(Path(place) if place else checks.shipped_tables()), all=known.all
-    )
+    plugins = registry(known)
+    published = checks.read_published(Path(place) if place else checks.shipped_tables())
+    rows = checks.compare(frame, published, plugins, all=known.all)
     why = None
     if known.explain:
-        why = checks.explain(rows, checks.read_pictures(path, frame), registry(known).choose_protocol, tolerances)
+        why = checks.explain(rows, checks.read_pictures(path, frame), plugins.choose_protocol, tolerances)
     print(checks.render_published(rows, known.format, why))
     return 0 if any(row.measured is not None for row in rows) else 4
