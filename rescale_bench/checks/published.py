@@ -149,7 +149,7 @@ def _read(file: Path) -> Iterator[Published]:
 def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, all: bool = False) -> list[Comparison]:
     """Pair published numbers with the means of a run, reproductions first.
 
-    frame: tidy rows. registry: says which codecs are lossless. all: list also published numbers without a measured twin.
+    frame: tidy rows. registry: says which codecs are lossless. all: list also numbers without a measured twin.
     Each protocol, weights tag and data-set variant that was measured is paired on its own, and says how it differs.
     """
     measured = _measured(frame)
