@@ -17,6 +17,11 @@ def test_border_is_the_ceiling_of_the_scale():
     assert border("0", Decimal(4)) == 0
 
 
+def test_a_border_may_add_to_the_scale():
+    assert [border("scale+6", Decimal(text)) for text in ("2", "2.5", "4")] == [8, 9, 10]
+    assert switched("rgb8:border=scale+6").border == "scale+6"
+
+
 def test_crops_follow_the_table_of_the_spec():
     by_name = {protocol.name: protocol for protocol in PROTOCOLS}
     assert [crop_multiple(by_name[name], Decimal(3)) for name in ("rgb8", "car", "aidn", "rgb8-whole")] == [3, 8, 12, 1]
@@ -30,7 +35,7 @@ def test_a_changed_switch_is_in_the_name():
     assert switched("rgb8:border=scale") == RGB8
 
 
-@pytest.mark.parametrize("text", ["rgb8:luma=rec2020", "rgb8:border=wide", "rgb8:mod_crop=0", "rgb8:sr_rounding=up"])
+@pytest.mark.parametrize("text", ["rgb8:luma=rec2020", "rgb8:border=wide", "rgb8:border=scale+", "rgb8:mod_crop=scale+6", "rgb8:mod_crop=0", "rgb8:sr_rounding=up"])
 def test_wrong_switches_are_refused(text):
     with pytest.raises(UsageError, match=r"choose from|give scale") as refused:
         switched(text)

@@ -12,6 +12,8 @@ from rescale_bench.errors import UnknownNameError, UsageError
 
 FIXED = ("name", "summary", "source", "version", "grey", "reference", "data_range", "plane")
 """Fields of a protocol that no switch changes."""
+CROP = r"[0-9]{1,5}|scale|none"
+BORDER = CROP + r"|scale\+[0-9]{1,3}"
 
 
 def with_switches(protocol: Protocol, spec: Spec) -> Protocol:
@@ -30,8 +32,9 @@ def with_switches(protocol: Protocol, spec: Spec) -> Protocol:
         allowed = get_args(hints[key])
         if allowed and text not in allowed:
             raise UsageError(f"{key}={text}; choose from {', '.join(allowed)}", "protocol")
-        if not allowed and not (re.fullmatch(r"[0-9]{1,5}", text) or text in ("scale", "none")):
-            raise UsageError(f"{key}={text}; give scale, none or a number of pixels", "protocol")
+        if not allowed and not re.fullmatch(BORDER if key.endswith("border") else CROP, text):
+            also = ", scale+N" if key.endswith("border") else ""
+            raise UsageError(f"{key}={text}; give scale{also}, none or a number of pixels", "protocol")
         if key == "mod_crop" and text.strip("0") == "":
             raise UsageError(f"mod_crop={text}; give scale, none or a number above 0", "protocol")
         value = "0" if not allowed and text == "none" and key != "mod_crop" else text

@@ -180,7 +180,7 @@ class Protocol:
     "car": (65.738, 129.057, 25.064)·RGB/255 + 16; "full": (0.299, 0.587, 0.114)·RGB."""
 
     border: str = "scale"
-    """Pixels cut on each side before HR is scored: "scale" is ceil(s), or a number."""
+    """Pixels cut on each side before HR is scored: "scale" is ceil(s), "scale+6" six more, or a number."""
 
     ssim_edges: Literal["valid", "symmetric"] = "valid"
     """SSIM's windows inside the image only, or padded symmetrically."""

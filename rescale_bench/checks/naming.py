@@ -46,18 +46,22 @@ class MethodName:
 
 @dataclass(frozen=True)
 class MetricName:
-    """A published metric and a metric of ours; same: whether ours is meant to give the same number."""
+    """A published metric and a metric of ours; same: whether ours is meant to give the same number.
+
+    under: where it is not empty, the line counts for rows published under that protocol alone.
+    """
 
     source: str
     metric: str
+    under: str
     measured: str
     same: bool
     protocol: str
     note: str
 
-    def fits(self, source: str, metric: str) -> bool:
-        """Tell whether a published row is meant."""
-        return self.source in ("*", source) and self.metric == metric
+    def fits(self, source: str, metric: str, protocol: str) -> bool:
+        """Tell whether a row that was published under a protocol is meant."""
+        return self.source in ("*", source) and self.metric == metric and self.under in ("", protocol)
 
 
 NAMED = ("method", "options", "weights", "dataset", "scale", "codec", "protocol", "metric")
@@ -100,7 +104,7 @@ def method_names() -> list[MethodName]:
 def metric_names() -> list[MetricName]:
     """Read the table of metrics."""
     return [
-        MetricName(row["source"], row["metric"], row["measured"], row["same"] == "yes", row["protocol"], row["note"])
+        MetricName(**{**row, "same": row["same"] == "yes"})  # type: ignore[arg-type]  # text but for `same`
         for row in _rows("published_metrics.csv")
     ]
 

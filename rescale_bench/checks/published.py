@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from statistics import fmean
@@ -183,9 +183,11 @@ def _pairs(
     registry: Registry,
 ) -> Iterator[Comparison]:
     dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
-    for metric in metrics:
-        if not metric.fits(row.source, row.metric):
-            continue
+    meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]
+    if any(metric.under for metric in meant):
+        # What is published under another protocol's metric is shown beside ours of the same name, not equated with it.
+        meant = [metric if metric.under else replace(metric, same=False) for metric in meant]
+    for metric in meant:
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]

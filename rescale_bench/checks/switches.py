@@ -71,7 +71,7 @@ def _choices(protocol: Protocol, metric: str, scale: Decimal, grey: bool) -> Ite
     key = "lr_border" if judged == "lr" else "border"
     known = {border(getattr(protocol, key), scale)}
     # 4 and 8 px are habits of super-resolution scripts; 6 + s is EDSR's on DIV2K (Lim et al., CVPRW 2017).
-    for rule in ("0", "scale", "4", str(border("scale", scale) + 6), "8"):
+    for rule in ("0", "scale", "4", str(border("scale+6", scale)), "8"):
         if (pixels := border(rule, scale)) not in known:
             known.add(pixels)
             yield key, rule

@@ -54,6 +54,13 @@ PROTOCOLS = (
         source="rescale-bench: what a photo service needs",
         mod_crop="none",
     ),
+    dataclasses.replace(
+        RGB8,
+        name="ntire",
+        summary="rgb8 with a border of 6 + s pixels: the rule by which EDSR's paper scores DIV2K in RGB",
+        source="Lim et al., EDSR (CVPRW 2017), published test script; scoring script of the NTIRE challenges",
+        border="scale+6",
+    ),
 )
 
 
@@ -64,8 +71,9 @@ def rescale_bench_protocols() -> Iterable[Protocol]:
 
 
 def border(rule: str, scale: Decimal) -> int:
-    """Turn a border rule ("scale" or a number of pixels) into pixels: ceil(scale) for "scale"."""
-    return math.ceil(scale) if rule == "scale" else int(rule)
+    """Turn a border rule into pixels: "scale" is ceil(scale), "scale+6" six more, else a number of pixels."""
+    word, _, more = rule.partition("+")
+    return math.ceil(scale) + int(more or 0) if word == "scale" else int(rule)
 
 
 def crop_multiple(protocol: Protocol, scale: Decimal) -> int:
