@@ -35,7 +35,17 @@ def test_a_changed_switch_is_in_the_name():
     assert switched("rgb8:border=scale") == RGB8
 
 
-@pytest.mark.parametrize("text", ["rgb8:luma=rec2020", "rgb8:border=wide", "rgb8:border=scale+", "rgb8:mod_crop=scale+6", "rgb8:mod_crop=0", "rgb8:sr_rounding=up"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rgb8:luma=rec2020",
+        "rgb8:border=wide",
+        "rgb8:border=scale+",
+        "rgb8:mod_crop=scale+6",
+        "rgb8:mod_crop=0",
+        "rgb8:sr_rounding=up",
+    ],
+)
 def test_wrong_switches_are_refused(text):
     with pytest.raises(UsageError, match=r"choose from|give scale") as refused:
         switched(text)
