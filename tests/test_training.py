@@ -45,6 +45,7 @@ TINY = {
     ("car-edsr", "x4"): CAR,
     ("aidn", "any"): "layout.blocks=4,layout.width=4,layout.mask_width=2,layout.kernels=2,layout.routing_width=4,"
     "layout.experts=2,layout.reduced=2",
+    ("hcflow", "x4"): "layout.steps=2,layout.conditional=1,layout.channels=4,layout.growth=2",
     ("t-irn", "x2"): "layout.first=1,layout.growth=2",
     ("t-irn", "x4"): "layout.first=1,layout.second=1,layout.growth=2",
     ("t-sain", "x2"): "layout.first=1,layout.growth=2",
