@@ -3,11 +3,11 @@
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
 from rescale_bench.checks.explanations import explain
-from rescale_bench.checks.pictures import read_pictures
 from rescale_bench.checks.published import compare, read_published, shipped_tables
 from rescale_bench.checks.published_tables import render_published
 from rescale_bench.checks.regression import CheckResult, check
 from rescale_bench.checks.reporting import github_annotations, junit, report
+from rescale_bench.checks.rescoring import read_pictures
 from rescale_bench.checks.tolerances import parse_tolerances
 
 __all__ = [

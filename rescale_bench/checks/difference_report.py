@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
 from rescale_bench.runs.schema import TITLES
-from rescale_bench.statistics.paired import decimals_for
+from rescale_bench.tables.model import MISSING, Column, Row, Table, TableCell, difference_cell, scale_cell, signed
+from rescale_bench.tables.rendering import json_value, plain_table
 
 NAMED = 8
 """How many images of one line are named; JSON names all."""
-HEAD = ("method", "data set", "scale", "metric", "pairs", "mean B − A", "largest", "at image", "equal", "remarks")
-RIGHT = ("scale", "pairs", "mean B − A", "largest", "equal")
+COLUMNS = (
+    Column("method", "text"), Column("data set", "text"), Column("scale"), Column("metric", "text"), Column("pairs"),
+    Column("mean B − A"), Column("largest"), Column("at image", "text"), Column("equal"), Column("remarks", "text"),
+)  # fmt: skip
 
 
 def summarise_runs(found: RunComparison) -> str:
@@ -58,57 +60,33 @@ def render_comparison(found: RunComparison, a: str, b: str) -> str:
 
 
 def _tables(members: Sequence[RunDifference], mark: str) -> list[str]:
-    from tabulate import tabulate
-
     sections: dict[tuple[str, str], list[RunDifference]] = {}
     for one in members:
         sections.setdefault((one.place.protocol, one.place.codec), []).append(one)
     return [
-        f"{mark}protocol {protocol or '–'} · codec {codec or '–'}\n"
-        + tabulate(
-            [_line(one) for one in rows],
-            headers=HEAD,
-            disable_numparse=True,
-            colalign=["right" if name in RIGHT else "left" for name in HEAD],
-        )
+        f"{mark}protocol {protocol or MISSING} · codec {codec or MISSING}\n"
+        + plain_table(Table("", COLUMNS, tuple(map(_row, rows))))
         for (protocol, codec), rows in sections.items()
     ]
 
 
-def _line(one: RunDifference) -> list[str]:
-    place = one.place
-    mean = one.mean
-    largest = "" if one.largest is None else _signed(one.largest, one.decimals)
-    return [
-        ("≠ " if one.differs else "") + place.method, place.dataset, f"×{place.scale}", _heading(one),
-        str(mean.n if mean else 0), _mean(one), largest, one.largest_image, f"{one.equal}/{one.values}", _remarks(one),
-    ]  # fmt: skip
-
-
-def _heading(one: RunDifference) -> str:
-    return f"{one.place.metric} [{one.unit}]" if one.unit else one.place.metric
-
-
-def _mean(one: RunDifference) -> str:
-    if one.mean is None:
-        return "–"
-    if one.equal == one.values:
-        return "0"
-    digits = decimals_for(one.mean.half_width, one.decimals)
-    text = _signed(one.mean.mean, digits)
-    if one.mean.n < 2:
-        return f"{text} (n = 1)"
-    return f"{text} ± {_signed(one.mean.half_width, digits).lstrip('+')}"
-
-
-def _signed(value: float, digits: int) -> str:
-    """Print with a sign; a small number keeps a digit instead of turning into a zero that it is not."""
-    if math.isinf(value):
-        return "+∞" if value > 0 else "-∞"
-    text = f"{value:+.{digits}f}"
-    if value == 0:
-        return "0"
-    return f"{value:+.1e}" if float(text) == 0 else text
+def _row(one: RunDifference) -> Row:
+    place, pairs = one.place, one.mean.n if one.mean else 0
+    unit = f" [{one.unit}]" if one.unit else ""
+    # A plain 0 says that nothing differs, not that a difference rounds to it.
+    same = one.mean is not None and one.largest == 0
+    mean = TableCell("0", 0) if same else difference_cell(one.mean, one.decimals)
+    largest = "" if one.largest is None else signed(one.largest, one.decimals) if one.largest else "0"
+    return Row(
+        (
+            TableCell(("≠ " if one.differs else "") + place.method), TableCell(place.dataset), scale_cell(place.scale),
+            TableCell(place.metric + unit), TableCell(str(pairs), pairs), mean,
+            TableCell(largest, one.largest), TableCell(one.largest_image),
+            TableCell(f"{one.equal}/{one.values}", one.equal), TableCell(_remarks(one)),
+        ),
+        place.method,
+        place.scale,
+    )  # fmt: skip
 
 
 def _remarks(one: RunDifference) -> str:
@@ -156,23 +134,20 @@ def comparison_json(found: RunComparison, a: str, b: str) -> str:
 
 def _record(one: RunDifference) -> dict[str, Any]:
     mean = one.mean
+    numbers = {
+        "mean": mean.mean if mean else None,
+        "low": mean.low if mean else None,
+        "high": mean.high if mean else None,
+        "largest": one.largest,
+    }
     return {
         **_flat(one),
         "differs": dict(one.differs),
         "pairs": mean.n if mean else 0,
-        "mean": mean.mean if mean else None,
-        "low": _number(mean.low if mean else None),
-        "high": _number(mean.high if mean else None),
-        "largest": _number(one.largest),
+        **{name: json_value(value) for name, value in numbers.items()},
     }
 
 
 def _flat(one: RunDifference | OneSided) -> dict[str, Any]:
     content = dataclasses.asdict(one)
     return {**content.pop("place"), **content}
-
-
-def _number(value: float | None) -> float | str | None:
-    if value is None or math.isnan(value):
-        return None
-    return value if math.isfinite(value) else str(value)

@@ -14,8 +14,8 @@ from decimal import Decimal
 
 from rescale_bench.api.records import Protocol
 from rescale_bench.checks.naming import Measured
-from rescale_bench.checks.pictures import Pictures
 from rescale_bench.checks.published import Comparison
+from rescale_bench.checks.rescoring import Pictures
 from rescale_bench.checks.switches import MOST, SCORES, Change, changes, reruns, spelled
 from rescale_bench.checks.tolerances import Given, tolerance_of
 

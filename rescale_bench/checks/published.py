@@ -108,7 +108,7 @@ def shipped_tables() -> Path:
     """
     spec = importlib.util.find_spec("rescale_bench_published")
     if spec is None or not spec.submodule_search_locations:
-        raise UnavailableError("the transcribed tables are not installed; name their folder with --tables")
+        raise UnavailableError("the transcribed tables are not installed; name a folder that holds them")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -120,10 +120,10 @@ def read_published(place: Path) -> list[Published]:
     if place.is_file():
         return list(_read(place))
     if place.suffix == ".csv":
-        raise UsageError(f"--table: there is no file {place}")
+        raise UsageError(f"there is no file {place}")
     files = sorted(place.glob("*.csv"))
     if not files:
-        raise UsageError(f"--tables: there is no .csv file in {place}")
+        raise UsageError(f"there is no .csv file in {place}")
     return [row for file in files for row in _read(file)]
 
 

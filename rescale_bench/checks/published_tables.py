@@ -1,68 +1,113 @@
-"""Write the comparison with published numbers as plain text, Markdown, CSV or JSON."""
+"""Write the comparison with published numbers, and what explains the gaps, as plain text, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rescale_bench.checks import explanation_tables
-from rescale_bench.checks.explanations import Explanation
+from rescale_bench.checks.explanations import Explanation, Trial
 from rescale_bench.checks.published import Comparison, merged
 from rescale_bench.errors import UnknownNameError
+from rescale_bench.tables.model import Column, Record, Row, Table, TableCell, number_cell, scale_cell, signed
+from rescale_bench.tables.rendering import markdown_table, plain_table, render_records
 
 FORMATS = ("plain", "markdown", "csv", "json")
-HEAD = ("method", "data set", "scale", "metric", "published", "measured", "difference", "protocol", "source", "remarks")
-NUMERIC = ("scale", "published", "measured", "difference", "then")
+LEAD = (Column("method", "text"), Column("data set", "text"), Column("scale"), Column("metric", "text"))
+NUMBERS = (Column("published"), Column("measured"))
+MANY = 3
+"""Equally good changes that are named; the rest are counted."""
+
+Explanations = Mapping[Comparison, Explanation]
 
 
-def render_published(
-    found: Sequence[Comparison], form: str = "plain", why: Mapping[Comparison, Explanation] | None = None
-) -> str:
+def render_published(found: Sequence[Comparison], form: str = "plain", why: Explanations | None = None) -> str:
     """Write comparisons in one of FORMATS; papers that print one number share a line in plain and Markdown.
 
     why: what explains the gaps, None where nobody asked. Raises UnknownNameError for another format.
     """
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
-    if form == "json":
-        return json.dumps(_records(found, why), indent=1, ensure_ascii=False)
-    if form == "csv":
-        return _csv(_records(found, why))
+    if form in ("csv", "json"):
+        explained = [{} if why is None else _explanation_record(why.get(one)) for one in found]
+        return render_records([record(one) | more for one, more in zip(found, explained, strict=True)], form)
     if not found:
         return "No published number has a measured twin in this run."
-    blocks = [_table(HEAD, [_line(one, sources, why) for one, sources in merged(found)], form)]
+    write = markdown_table if form == "markdown" else plain_table
+    blocks = [write(_comparison_table(found, why or {}))]
     if why:
-        gaps = explanation_tables.rows(found, why)
+        gaps = [one for one, _ in merged(found) if one in why and not why[one].obstacle]
         if gaps:
             blocks.append("What explains the differences (single switches, then pairs, on the stored outputs):")
-            blocks.append(_table(explanation_tables.HEAD, gaps, form))
-        blocks.extend(explanation_tables.remarks(found, why))
+            blocks.append(write(_gap_table(gaps, why)))
+        blocks.extend(_not_tried([why[one] for one, _ in merged(found) if one in why]))
     return "\n\n".join(blocks)
 
 
-def _table(head: Sequence[str], rows: list[list[str]], form: str) -> str:
-    from tabulate import tabulate
+def _comparison_table(found: Sequence[Comparison], why: Explanations) -> Table:
+    columns = (
+        *LEAD, *NUMBERS, Column("difference", "difference"), Column("protocol", "text"), Column("source", "text"),
+        Column("remarks", "text"),
+    )  # fmt: skip
+    rows = []
+    for one, sources in merged(found):
+        differs = "differs by more than the last digit" if one.reproduction and one in why else ""
+        remarks = "; ".join(filter(None, (standing(one), differs, one.note)))
+        digits = one.published.decimals + 2
+        gap = TableCell(signed(one.difference, digits), one.difference)
+        rows.append(Row((*_lead(one), gap, *map(TableCell, (one.protocol, sources, remarks))), one.method))
+    return Table("", columns, tuple(rows))
 
-    if form == "markdown":
-        rows = [[re.sub(r"([\\|*<>`&~$])", r"\\\1", text) for text in row] for row in rows]
-    aligned = ["right" if name in NUMERIC else "left" for name in head]
-    style = "pipe" if form == "markdown" else "simple"
-    return tabulate(rows, headers=list(head), tablefmt=style, disable_numparse=True, colalign=aligned)
+
+def _lead(one: Comparison) -> tuple[TableCell, ...]:
+    row = one.published
+    return (
+        TableCell(one.method), TableCell(one.dataset), scale_cell(row.scale), TableCell(one.metric),
+        TableCell(row.text, row.value), number_cell(one.measured, row.decimals + 2),
+    )  # fmt: skip
 
 
-def _line(one: Comparison, sources: str, why: Mapping[Comparison, Explanation] | None) -> list[str]:
-    digits = one.published.decimals + 2
-    measured = "–" if one.measured is None else f"{one.measured:.{digits}f}"
-    difference = "–" if one.difference is None else f"{one.difference:+.{digits}f}"
-    differs = "differs by more than the last digit" if one.reproduction and why and one in why else ""
-    remarks = "; ".join(filter(None, (standing(one), differs, one.note)))
-    return [
-        one.method, one.dataset, f"×{one.published.scale}", one.metric, one.published.text, measured, difference,
-        one.protocol, sources, remarks,
-    ]  # fmt: skip
+def _gap_table(gaps: Sequence[Comparison], why: Explanations) -> Table:
+    """Write a line for each gap that was searched, papers that print the same number joined."""
+    columns = (
+        *LEAD, *NUMBERS, Column("protocol", "text"), Column("explained by", "text"), Column("then"),
+        Column("remarks", "text"),
+    )  # fmt: skip
+    rows = []
+    for one in gaps:
+        each, digits = why[one], one.published.decimals + 2
+        trial = each.change or each.nearest
+        words = TableCell(one.protocol), TableCell(each.change.text if each.change else "none")
+        then = number_cell(trial.value if trial else None, digits)
+        rows.append(Row((*_lead(one), *words, then, TableCell(_remark(each, digits))), one.method))
+    return Table("", columns, tuple(rows))
+
+
+def _remark(why: Explanation, digits: int) -> str:
+    if why.change:
+        fits = f"fits {why.support[0]} of {why.support[1]} differing numbers of the method"
+        if why.support[0] < why.support[1]:
+            fits += ", so it may be chance"
+        return "; ".join(filter(None, (fits, _also(why.also))))
+    if why.nearest is None:
+        return "nothing could be tried"
+    return f"nearest of {why.tried}: {why.nearest.text} ({signed(why.nearest.difference, digits)})"
+
+
+def _also(trials: Sequence[Trial]) -> str:
+    named = ", ".join(f"`{trial.text}`" for trial in trials[:MANY])
+    more = f" and {len(trials) - MANY} more" if len(trials) > MANY else ""
+    return f"so do {named}{more}" if named else ""
+
+
+def _not_tried(why: Sequence[Explanation]) -> list[str]:
+    """Say what was not tried and what it takes, one line each."""
+    obstacles = Counter(each.obstacle for each in why if each.obstacle)
+    lines = [f"{count} more that differ, not tried: {obstacle}." for obstacle, count in obstacles.items()]
+    wanted = dict.fromkeys(name for each in why for name in each.reruns)
+    if wanted:
+        listed = ", ".join(f"`--protocol {name}`" for name in wanted)
+        lines.append(f"Cannot be tried on stored 8-bit outputs (another LR or SR); re-run with {listed}.")
+    return lines
 
 
 def standing(one: Comparison) -> str:
@@ -72,7 +117,7 @@ def standing(one: Comparison) -> str:
     return ", ".join(one.reasons) if one.reasons else "reproduction"
 
 
-def record(one: Comparison) -> dict[str, str | float | bool | None]:
+def record(one: Comparison) -> Record:
     """Flatten a comparison for machines."""
     row = one.published
     return {
@@ -96,17 +141,18 @@ def record(one: Comparison) -> dict[str, str | float | bool | None]:
     }
 
 
-def _records(
-    found: Sequence[Comparison], why: Mapping[Comparison, Explanation] | None
-) -> list[dict[str, str | float | bool | None]]:
-    if why is None:
-        return [record(one) for one in found]
-    return [record(one) | explanation_tables.record(why.get(one)) for one in found]
-
-
-def _csv(rows: Sequence[Mapping[str, str | float | bool | None]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["method"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().rstrip("\n")
+def _explanation_record(why: Explanation | None) -> Record:
+    """Flatten an explanation for machines; all empty where the numbers agree."""
+    change, nearest = (why.change, why.nearest) if why else (None, None)
+    return {
+        "tolerance": why.tolerance if why else None,
+        "explained_by": change.text if change else "",
+        "explained_value": change.value if change else None,
+        "explained_also": "; ".join(trial.text for trial in why.also) if why else "",
+        "explained_numbers": why.support[0] if why else None,
+        "differing_numbers": why.support[1] if why else None,
+        "nearest": nearest.text if nearest else "",
+        "nearest_value": nearest.value if nearest else None,
+        "not_explained": why.obstacle if why else "",
+        "reruns": "; ".join(why.reruns) if why else "",
+    }

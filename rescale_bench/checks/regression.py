@@ -31,7 +31,7 @@ Outcome = Literal["same", "better", "regressed", "lost", "gained", "no value", "
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CellComparison:
     """One cell and metric in both runs.
 
     worse: how far the current value is behind, in the metric's unit (negative: better), absolute change where the
@@ -77,19 +77,19 @@ class Comparison:
 class CheckResult:
     """What the gate found. comparisons: one per cell and metric of the baseline, worst first."""
 
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[CellComparison, ...]
 
-    def of(self, *outcomes: Outcome) -> list[Comparison]:
+    def of(self, *outcomes: Outcome) -> list[CellComparison]:
         """Pick comparisons by outcome."""
         return [one for one in self.comparisons if one.outcome in outcomes]
 
     @property
-    def compared(self) -> list[Comparison]:
+    def compared(self) -> list[CellComparison]:
         """What took part: cells with a value in the baseline that the current run covers."""
         return self.of("same", "better", "regressed", "lost")
 
     @property
-    def regressions(self) -> list[Comparison]:
+    def regressions(self) -> list[CellComparison]:
         """Cells that are worse than allowed, or lost."""
         return [one for one in self.comparisons if one.bad]
 
@@ -121,7 +121,7 @@ def check(current: pd.DataFrame, baseline: pd.DataFrame, tolerances: Given | Non
     return CheckResult(tuple(sorted(found, key=_order)))
 
 
-def _order(one: Comparison) -> tuple[bool, float, tuple[str, ...]]:
+def _order(one: CellComparison) -> tuple[bool, float, tuple[str, ...]]:
     severity = one.severity
     return not one.bad, math.inf if math.isnan(severity) else -severity, tuple(one.row[name] for name in IDENTITY)
 
@@ -144,23 +144,23 @@ def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {name: value if name == "value" else plain_text(value) for name, value in zip(READ, values, strict=True)}
 
 
-def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bool, given: Given) -> Comparison:
+def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bool, given: Given) -> CellComparison:
     row = {name: cast(str, then[name]) for name in READ if name != "value"}
     if not scored(then):
-        return Comparison(row, "gained" if now and scored(now) else "no value")
+        return CellComparison(row, "gained" if now and scored(now) else "no value")
     before = float(then["value"])
     if not covered:
-        return Comparison(row, "not compared", before, reason="the current run does not cover it")
+        return CellComparison(row, "not compared", before, reason="the current run does not cover it")
     if now is None:
-        return Comparison(row, "lost", before, reason="missing from the current run")
+        return CellComparison(row, "lost", before, reason="missing from the current run")
     differs = [name for name in CONTENT if then[name] and now[name] and then[name] != now[name]]
     if differs:
-        return Comparison(row, "not comparable", before, reason=f"another {' and '.join(differs)}")
+        return CellComparison(row, "not comparable", before, reason=f"another {' and '.join(differs)}")
     note = "" if then["weights_sha256"] == now["weights_sha256"] else "other weights file"
     if not scored(now):
         status = "undefined" if now["status"] in ("ok", "undefined") else now["status"]
         reason = f"{status}: {now['error']}" if now["error"] else status
-        return Comparison(row, "lost", before, reason=reason, note=note)
+        return CellComparison(row, "lost", before, reason=reason, note=note)
     return _judge(row, before, float(now["value"]), given, note)
 
 
@@ -169,7 +169,7 @@ def scored(row: Mapping[str, Any]) -> bool:
     return row["status"] == "ok" and row["value"] is not None and not math.isnan(float(row["value"]))
 
 
-def _judge(row: Mapping[str, str], before: float, after: float, given: Given, note: str) -> Comparison:
+def _judge(row: Mapping[str, str], before: float, after: float, given: Given, note: str) -> CellComparison:
     allowed = tolerance_of(row["metric"], given, row["tolerance"]).allowed(before)
     worse = _worsening(before, after, row["direction"])
     slack = ROUNDING * max((abs(value) for value in (before, after) if math.isfinite(value)), default=0.0)
@@ -177,7 +177,7 @@ def _judge(row: Mapping[str, str], before: float, after: float, given: Given, no
         outcome: Outcome = "regressed"
     else:
         outcome = "better" if worse < -(allowed + slack) else "same"
-    return Comparison(row, outcome, before, after, worse, allowed, note=note)
+    return CellComparison(row, outcome, before, after, worse, allowed, note=note)
 
 
 def _worsening(before: float, after: float, direction: str) -> float:

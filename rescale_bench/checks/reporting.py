@@ -8,8 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from rescale_bench.checks.regression import CheckResult, Comparison
+from rescale_bench.checks.regression import CellComparison, CheckResult
+from rescale_bench.tables.model import Column, Row, Table, TableCell, scale_cell
+from rescale_bench.tables.rendering import plain_table
 
+COLUMNS = (
+    Column("method", "text"), Column("data set", "text"), Column("image", "text"), Column("scale"),
+    Column("metric", "text"), Column("baseline"), Column("current"), Column("worse by"), Column("allowed"),
+)  # fmt: skip
 WORST = 20
 ANNOTATIONS = 10
 """GitHub shows ten errors of a step."""
@@ -46,40 +52,35 @@ def report(result: CheckResult, limit: int = WORST) -> str:
 
 def worst_table(result: CheckResult, limit: int = WORST) -> str:
     """Tabulate the regressed cells, worst first: lost ones, then by how often the tolerance was exceeded."""
-    from tabulate import tabulate
-
     bad = result.regressions
-    head = ["method", "data set", "image", "scale", "metric", "baseline", "current", "worse by", "allowed"]
-    rows = [
-        [one.method, one.row["dataset"], one.row["image"], f"×{one.row['scale']}", one.row["metric"], *_numbers(one)]
-        for one in bad[:limit]
-    ]
-    aligned = ["left", "left", "left", "right", "left", "right", "right", "right", "right"]
-    text = tabulate(rows, headers=head, disable_numparse=True, colalign=aligned)
+    text = plain_table(Table("", COLUMNS, tuple(map(_row, bad[:limit]))))
     return text + (f"\n… and {len(bad) - limit} more" if len(bad) > limit else "")
 
 
-def _numbers(one: Comparison) -> list[str]:
+def _row(one: CellComparison) -> Row:
+    numbers = [TableCell(_number(value), value) for value in (one.baseline, one.current, one.worse, one.allowed)]
     if one.outcome == "lost":
-        return [_number(one.baseline), "lost", one.reason, ""]
-    return [_number(value) for value in (one.baseline, one.current, one.worse, one.allowed)]
+        numbers[1:] = [TableCell("lost"), TableCell(one.reason), TableCell("")]
+    words = [TableCell(text) for text in (one.method, one.row["dataset"], one.row["image"])]
+    place = [scale_cell(one.row["scale"]), TableCell(one.row["metric"])]
+    return Row((*words, *place, *numbers), one.method, one.row["scale"])
 
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def describe(one: Comparison) -> str:
+def describe(one: CellComparison) -> str:
     """Describe one cell in words: "butterfly: 30.1 after 30.4 (worse by 0.3, allowed 0.01)"."""
     if one.outcome == "lost":
         return f"{one.row['image']}: lost, {one.reason} (baseline {_number(one.baseline)})"
-    baseline, current, worse, allowed = _numbers(one)
+    baseline, current, worse, allowed = map(_number, (one.baseline, one.current, one.worse, one.allowed))
     return f"{one.row['image']}: {current} after {baseline} (worse by {worse}, allowed {allowed})"
 
 
-def by_group(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Comparison]]:
+def by_group(comparisons: Sequence[CellComparison]) -> dict[tuple[str, str], list[CellComparison]]:
     """Gather comparisons by method and grid point, in the order given."""
-    found: dict[tuple[str, str], list[Comparison]] = {}
+    found: dict[tuple[str, str], list[CellComparison]] = {}
     for one in comparisons:
         found.setdefault((one.method, one.group), []).append(one)
     return found
@@ -113,7 +114,7 @@ def junit(result: CheckResult, name: str = "rescale-bench check") -> str:
     )
 
 
-def _headline(bad: Sequence[Comparison], members: Sequence[Comparison]) -> str:
+def _headline(bad: Sequence[CellComparison], members: Sequence[CellComparison]) -> str:
     return f"{len(bad)} of {len(members)} images regressed; {describe(bad[0])}"
 
 

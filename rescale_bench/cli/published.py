@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry
+from rescale_bench.cli.common import add_input, add_plugin_flag, naming, read_run, registry
 
 
 def add(verbs: Any) -> None:
@@ -39,9 +39,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
     path, frame = read_run(known.input)
-    place = known.table or known.tables
     plugins = registry(known)
-    published = checks.read_published(Path(place) if place else checks.shipped_tables())
+    place = Path(known.table or known.tables) if known.table or known.tables else checks.shipped_tables()
+    with naming("table" if known.table else "tables"):
+        published = checks.read_published(place)
     rows = checks.compare(frame, published, plugins, all=known.all)
     why = None
     if known.explain:

@@ -17,7 +17,7 @@ from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
 from rescale_bench.report.pictures import Album, album
 from rescale_bench.report.source import Source
-from rescale_bench.report.subjects import Found, find_subjects
+from rescale_bench.report.subjects import Gallery, find_subjects
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
@@ -75,7 +75,7 @@ def _context(
     registry: Registry,
     view: View,
     charts: Sequence[Chart],
-    found: Found,
+    found: Gallery,
     references: Mapping[str, References],
 ) -> dict[str, Any]:
     from rescale_bench.tables import leaderboard

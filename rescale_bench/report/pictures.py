@@ -19,7 +19,7 @@ from rescale_bench.report.crops import (
     squared_error,
     worst_box,
 )
-from rescale_bench.report.subjects import Setting, Subject
+from rescale_bench.report.subjects import OutputGroup, PictureSubject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Pixels:
     """One setting with its pixels in HR size (the LR enlarged by repetition), and where the error lies."""
 
     title: str
@@ -87,7 +87,7 @@ class _Blobs:
         return self.index[uri]
 
 
-def album(subject: Subject, ledger: Ledger) -> Album:
+def album(subject: PictureSubject, ledger: Ledger) -> Album:
     """Encode one image at the level of detail that the budget leaves."""
     notes: list[str] = []
     loaded = [found for found in (_load(setting, notes) for setting in subject.settings) if found]
@@ -107,7 +107,7 @@ def album(subject: Subject, ledger: Ledger) -> Album:
     return found
 
 
-def _load(setting: Setting, notes: list[str]) -> Loaded | None:
+def _load(setting: OutputGroup, notes: list[str]) -> Pixels | None:
     """Read the pixels of a setting; what cannot be read or does not fit the others is left out with a note."""
     hr: np.ndarray | None = None
     restored: list[Shot] = []
@@ -128,15 +128,15 @@ def _load(setting: Setting, notes: list[str]) -> Loaded | None:
     if hr is None or not restored:
         return None
     error = squared_error(hr, (shot.pixels for shot in restored))
-    return Loaded(setting.title, (Shot("HR", "hr", "the original", hr), *restored, *low), error)
+    return Pixels(setting.title, (Shot("HR", "hr", "the original", hr), *restored, *low), error)
 
 
-def _size(loaded: Loaded) -> str:
+def _size(loaded: Pixels) -> str:
     height, width = loaded.error.shape
     return f"{width}×{height} px"
 
 
-def _encode(subject: Subject, loaded: Sequence[Loaded], level: Level, limit: int) -> Album:
+def _encode(subject: PictureSubject, loaded: Sequence[Pixels], level: Level, limit: int) -> Album:
     first = loaded[0].shots[0].pixels
     made = Album(subject.dataset, subject.image, _size(loaded[0]))
     if level.thumb:
@@ -159,7 +159,7 @@ def _encode(subject: Subject, loaded: Sequence[Loaded], level: Level, limit: int
     return made
 
 
-def _spread(items: Sequence[Loaded], most: int) -> list[Loaded]:
+def _spread(items: Sequence[Pixels], most: int) -> list[Pixels]:
     """Keep at most so many, evenly over the list, with the last (the hardest scale) among them."""
     if len(items) <= most:
         return list(items)
@@ -168,7 +168,7 @@ def _spread(items: Sequence[Loaded], most: int) -> list[Loaded]:
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
 
 
-def _setting(loaded: Loaded, level: Level, blobs: _Blobs, notes: list[str]) -> dict[str, Any]:
+def _setting(loaded: Pixels, level: Level, blobs: _Blobs, notes: list[str]) -> dict[str, Any]:
     box = worst_box(loaded.error, level.crop)
     restored = [shot for shot in loaded.shots if shot.kind == "sr"]
     low = [shot for shot in loaded.shots if shot.kind == "lr"]

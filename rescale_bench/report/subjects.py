@@ -32,7 +32,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Setting:
+class OutputGroup:
     """One protocol and scale of one image."""
 
     title: str
@@ -40,28 +40,28 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Subject:
+class PictureSubject:
     """One image of one data set, with the settings that have pictures."""
 
     dataset: str
     image: str
-    settings: tuple[Setting, ...]
+    settings: tuple[OutputGroup, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class Gallery:
     """Subjects with pictures, and labels of the cells that were measured but have none."""
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[PictureSubject, ...]
     lacking: tuple[str, ...]
     cells: int
 
 
-def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Found:
+def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Gallery:
     """Group prepared rows into subjects. outputs: the folder of kept pictures, None where there is none."""
     columns = ["dataset", "image", "protocol", "protocol_version", "scale", "codec", "seed", "label", "cell"]
     if outputs is None or "cell" not in rows:
-        return Found((), (), 0)
+        return Gallery((), (), 0)
     measured = rows[rows["status"] != "failed"]
     cells = measured.drop_duplicates("cell")[columns]
     several = {name: cells[name].nunique() > 1 for name in ("codec", "seed")}
@@ -77,8 +77,8 @@ def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Found:
         setting = (cell.protocol, str(cell.protocol_version), Decimal(cell.scale))
         subject = grouped.setdefault((cell.dataset, cell.image), {})
         subject.setdefault(setting, []).append(Output(label, files, scores.get(cell.cell, "")))
-    subjects = tuple(Subject(*key, _settings(settings)) for key, settings in sorted(grouped.items()))
-    return Found(subjects, tuple(lacking), len(cells))
+    subjects = tuple(PictureSubject(*key, _settings(settings)) for key, settings in sorted(grouped.items()))
+    return Gallery(subjects, tuple(lacking), len(cells))
 
 
 def _label(cell: Any, several: Mapping[str, bool]) -> str:
@@ -90,10 +90,10 @@ def _label(cell: Any, several: Mapping[str, bool]) -> str:
     return " · ".join(parts)
 
 
-def _settings(settings: Mapping[tuple[str, str, Decimal], Sequence[Output]]) -> tuple[Setting, ...]:
+def _settings(settings: Mapping[tuple[str, str, Decimal], Sequence[Output]]) -> tuple[OutputGroup, ...]:
     named = len({(protocol, version) for protocol, version, _ in settings}) > 1
     return tuple(
-        Setting(f"×{scale}" + (f" · {protocol} version {version}" if named else ""), tuple(outputs))
+        OutputGroup(f"×{scale}" + (f" · {protocol} version {version}" if named else ""), tuple(outputs))
         for (protocol, version, scale), outputs in sorted(settings.items())
     )
 

@@ -37,7 +37,7 @@ def render_records(records: Sequence[Mapping[str, Any]], form: str) -> str:
     if form == "json":
         return json.dumps(plain, indent=1, ensure_ascii=False)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(plain[0]) if plain else [], lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=list(plain[0]) if plain else ["method"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(plain)
     return stream.getvalue().rstrip("\n")
