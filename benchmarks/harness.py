@@ -38,7 +38,7 @@ from rescale_bench.machine import allocator as glibc
 from rescale_bench.metrics.similarity import psnr, ssim_planes
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr"
 """What the bare loop computes as well."""
@@ -205,7 +205,7 @@ def print_halves(method: str, folder: str, threads: str, settings: str) -> None:
         for seed in (1, 2):
             asked = replace(request, seed=seed, output=Path(output) / str(seed))
             outcome = execute(asked, load_registry(()), ["benchmark"])
-        table = read_table(outcome.folder / "results.parquet")
+        table = read_table(outcome.folder)
     print(table["value"].sum())
 
 

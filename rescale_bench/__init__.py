@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from rescale_bench.networks.fixed_scale import FixedScaleRescaler
     from rescale_bench.roundtrip.conformance import Finding, verify
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
 __version__ = "0.1.0"
 
@@ -108,7 +108,7 @@ _HOMES = {
     "networks.fixed_scale": ("FixedScaleRescaler",),
     "api.registry": ("Registry", "load_registry"),
     "api.scales": ("NativeScales", "lr_size", "parse_scales"),
-    "runs.store": ("read_table",),
+    "runs.folder": ("read_table",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -121,7 +121,7 @@ _MOVED = {
     "resize": "images.resize",
     "scales": "api.scales",
     "specs": "api.specs",
-    "store": "runs.store",
+    "store": "runs.folder",
 }
 """Modules of version 0.1 that plugins may import by their old names; these names go in version 0.3."""
 

@@ -13,7 +13,7 @@ import pandas as pd
 import toys
 
 from rescale_bench.cli import main
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 CLOCKS = ["seconds", "peak_mb"]
 METRICS = "psnr_y,ssim_y,bpp_png"

@@ -51,10 +51,8 @@ def failed(entry, error):
 def make_run(folder, images=("one", "two"), scales=("2", "3"), methods=METHODS, keep=True, extra=(), **changes):
     """Write a run; extra: more journal lines. Returns the folder."""
     with Store(folder) as store:
-        store.write_json("run.json", {"asked": {"methods": ",".join(methods)}, "history": [COMMAND], "metrics": ABOUT})
-        store.write_json(
-            "env.json", {"python": "3.11", "cpu": "<b>fast</b>", "packages": {"torch": "2.4"}, "commit": "abc"}
-        )
+        store.write_about({"asked": {"methods": ",".join(methods)}, "history": [COMMAND], "metrics": ABOUT})
+        store.write_environment({"python": "3.11", "cpu": "<b>fast</b>", "packages": {"torch": "2.4"}, "commit": "abc"})
         index = 0
         for place, image in enumerate(images):
             hr = picture(place)

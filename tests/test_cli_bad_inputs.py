@@ -11,7 +11,7 @@ import toys
 from PIL import Image
 
 from rescale_bench.cli import main
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 RUN = ["run", "-m", "bicubic", "-s", "2", "--metrics", "psnr_y", "--threads", "1", "-q"]
 

@@ -14,7 +14,8 @@ from rescale_bench.checks import compare_runs, render_comparison
 from rescale_bench.checks.differences import CONTENT
 from rescale_bench.cli import main
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.runs.store import Store, read_table
+from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.store import Store
 
 IMAGES = ("baby", "bird", "butterfly", "head")
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from rescale_bench.cli import main
-from rescale_bench.runs.store import Store, read_table
+from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.store import Store
 
 HOSTILE = r"50%_of #1 & {two} $x^2$ ~a\b|c"
 

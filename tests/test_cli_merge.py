@@ -8,7 +8,9 @@ import pytest
 import toys
 
 from rescale_bench.cli import main
-from rescale_bench.runs.store import Store, read_journal, read_table
+from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.journal import read_journal
+from rescale_bench.runs.store import Store
 
 RUN = ["run", "--metrics", "psnr_y,ssim_y,seconds_up", "--threads", "1"]
 ABOUT = kept_run.ABOUT | {"seconds_up": {**kept_run.ABOUT["psnr_y"], "repeatable": False}}
@@ -16,8 +18,8 @@ ABOUT = kept_run.ABOUT | {"seconds_up": {**kept_run.ABOUT["psnr_y"], "repeatable
 
 def write(folder, *lines, env=None):
     with Store(folder) as store:
-        store.write_json("run.json", {"history": [f"run {folder.name}"], "metrics": ABOUT})
-        store.write_json("env.json", env or {"python": folder.name})
+        store.write_about({"history": [f"run {folder.name}"], "metrics": ABOUT})
+        store.write_environment(env or {"python": folder.name})
         store.extend(lines)
     return folder
 

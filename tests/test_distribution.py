@@ -207,7 +207,7 @@ def test_damaged_files_are_told(run, tmp_path):
 
 def test_a_bare_table_has_no_pictures(run):
     from rescale_bench.distribution import measure_distribution
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
     with pytest.raises(UsageError, match="holds no pictures"):
         measure_distribution(run / "rows.csv", read_table(run), ())

@@ -12,7 +12,7 @@ from rescale_bench.checks.published import COLUMNS
 from rescale_bench.checks.switches import changes, reruns
 from rescale_bench.cli import main
 from rescale_bench.protocols.named import PROTOCOLS, RGB8
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 SRCNN = next(one for one in PROTOCOLS if one.name == "srcnn-y")
 AIDN = next(one for one in PROTOCOLS if one.name == "aidn")

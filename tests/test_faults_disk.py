@@ -8,7 +8,7 @@ from pathlib import Path
 import fault_runs
 import pytest
 
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import fault_runs
 import pandas as pd
 import pytest
 
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 
 @pytest.fixture(scope="module")

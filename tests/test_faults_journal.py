@@ -11,8 +11,8 @@ import pytest
 
 from rescale_bench.cli import main
 from rescale_bench.errors import StoreError
-from rescale_bench.runs.journal import sealed, unsealed
-from rescale_bench.runs.store import read_journal, read_table
+from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.journal import read_journal, sealed, unsealed
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import fault_runs
 import pytest
 
 from rescale_bench.machine.memory import resident_bytes
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,10 @@ from rescale_bench.datasets.selection import find_dataset
 from rescale_bench.errors import ImageError, RescaleBenchError, StoreError, UsageError, WeightsError
 from rescale_bench.images.files import max_pixels_setting, read_image
 from rescale_bench.protocols.named import border, crop_multiple
+from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.journal import read_journal
 from rescale_bench.runs.schema import SCHEMA
-from rescale_bench.runs.store import Store, read_journal, read_table
+from rescale_bench.runs.store import Store
 from rescale_bench.weights.files import read_header
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -68,7 +68,7 @@ def measured(place):
 
 def baseline(measured, name, change):
     """Write the measured rows as CSV, changed."""
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
     path = measured.parent / name
     rows = read_table(measured)

@@ -32,7 +32,7 @@ from rescale_bench.plots import (
 from rescale_bench.plots.direct import DirectCurve, born_as_jpeg
 from rescale_bench.plots.rate import DIRECT
 from rescale_bench.protocols.named import PROTOCOLS, RGB8
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 # --- rate-distortion ---------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from rescale_bench.errors import UsageError
 from rescale_bench.images.files import read_image
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 PUBLISHED = [  # AIDN, FGRN, IRN and CAR print the same bicubic rows: scale, PSNR-Y, SSIM-Y
     ("2", 33.66, 0.9299),

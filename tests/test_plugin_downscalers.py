@@ -16,7 +16,7 @@ from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, UsageError
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 SCALES = ["1.5", "2", "2.5", "3", "4"]
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_wrapped_says_why(registry, name, says):
 def test_the_ceiling_beats_any_real_method_and_has_no_lr_scores(registry, tmp_path):
     from rescale_bench.runner.execute import execute
     from rescale_bench.runner.request import Request
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
     folder = toys.picture_folder(tmp_path / "set", count=2)
     asked = Request(methods="identity-type3,bicubic", datasets=str(folder), scales="1.6,3.3", threads=1,

@@ -24,7 +24,7 @@ from rescale_bench.report.charts import inline
 from rescale_bench.report.crops import data_uri, enlarged, reduced, squared_error, worst_box
 from rescale_bench.report.page import _sort_value
 from rescale_bench.report.subjects import find_subjects
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 from rescale_bench.statistics.bdrate import bd_rate
 from rescale_bench.tables.model import Column, TableCell
 from rescale_bench.tables.ranks import rank_methods
@@ -242,7 +242,8 @@ def test_a_table_cannot_lead_to_other_files(tmp_path, registry):
     for part in ("hr", "lr", "sr"):
         (folder / "outputs" / f"{1:024x}-{part}.png").rename(f"{outside}-{part}.png")
     frame["cell"] = frame["cell"].replace(f"{1:024x}", "../secret")
-    found = find_subjects(read_source(folder, frame).rows, folder / "outputs")
+    source = read_source(folder, frame)
+    found = find_subjects(source.rows, source.outputs)
     assert found.lacking == ("photos one ×2 nearest",)
 
 

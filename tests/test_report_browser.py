@@ -10,7 +10,7 @@ from kept_run import HOSTILE, METHODS, failed, line, make_run
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.report import View, build_report, draw_charts, read_source
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 
 CHROMIUM = Path(os.environ.get("RESCALE_BENCH_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (

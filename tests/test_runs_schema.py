@@ -12,8 +12,8 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.checks import check, compare_runs
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
+from rescale_bench.runs.folder import read_table
 from rescale_bench.runs.schema import COLUMNS, NAMES, cell_key, row_label, split_dtype
-from rescale_bench.runs.store import read_table
 from rescale_bench.runs.table import complete
 
 HERE = Path(__file__).parent / "schema1"
@@ -64,11 +64,10 @@ def test_cells_of_schema_1_are_not_measured_again(tmp_path):
     )  # fmt: skip
     before = read_table(tmp_path / "run")
     for asked in (request, dataclasses.replace(request, batch=2)):
-        outcome = execute(asked, load_registry(asked.plugins), ["test"], quiet=True)
+        outcome = execute(asked, load_registry(asked.plugins), ["test"])
         assert (outcome.measured, outcome.cached, outcome.exit_code) == (0, 4, 0)
-    assert execute(
-        dataclasses.replace(request, dtype="bf16", methods="bicubic"), load_registry(), ["test"], quiet=True
-    ).measured == 2  # fmt: skip
+    other = dataclasses.replace(request, dtype="bf16", methods="bicubic")
+    assert execute(other, load_registry(), ["test"]).measured == 2
     after = read_table(tmp_path / "run")
     old = after[after["cell"].isin(before["cell"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(old.drop(columns="title"), before.drop(columns="title"))  # which run.json now has

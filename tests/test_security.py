@@ -28,7 +28,7 @@ from rescale_bench.cli import main
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.report.source import read_source
 from rescale_bench.report.subjects import find_subjects
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 from rescale_bench.training.checkpoint import load_checkpoint
 from rescale_bench.training.perceptual import load_features, vgg_path
 from rescale_bench.weights import downloads
@@ -376,7 +376,8 @@ def test_a_run_does_not_lead_to_other_files(tmp_path, capfd):
     bad = {**json.loads(lines[0]), "cell": "../../secret", "image": "secret"}
     (run / "journal.jsonl").write_text("\n".join([*lines, json.dumps(bad)]) + "\n")
     frame = read_table(run)
-    shown = find_subjects(read_source(run, frame).rows, run / "outputs")
+    source = read_source(run, frame)
+    shown = find_subjects(source.rows, source.outputs)
     assert [subject.image for subject in shown.subjects] == ["one"]
     pictures = read_pictures(run, frame)
     for key, cells in pictures.cells.items():

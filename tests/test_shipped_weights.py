@@ -8,7 +8,7 @@ import pytest
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
-from rescale_bench.runs.store import read_table
+from rescale_bench.runs.folder import read_table
 from rescale_bench.weights.files import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from rescale_bench.errors import StoreError
+from rescale_bench.runs.folder import read_table
 from rescale_bench.runs.schema import NAMES, SCHEMA
-from rescale_bench.runs.store import Store, read_table
+from rescale_bench.runs.store import Store
 
 ABOUT = {"psnr_y": {"direction": "up", "unit": "dB", "decimals": 3, "pool": "mean", "repeatable": True}}
 
@@ -25,7 +26,7 @@ def line(cell, status="ok", value=30.0, metric="psnr_y", scale="2"):
 
 def test_what_is_written_comes_back_in_a_fixed_order(tmp_path):
     with Store(tmp_path) as store:
-        store.write_json("run.json", {"metrics": ABOUT})
+        store.write_about({"metrics": ABOUT})
         for cell, scale, value in (("b", "10", 31.5), ("a", "2", math.inf), ("b2", "9", 30.0)):
             store.append(line(cell, value=value, scale=scale) | {"image": "same"})
         store.write_table()

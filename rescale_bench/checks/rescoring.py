@@ -14,29 +14,28 @@ from rescale_bench.api.records import Costs, Protocol, Sample
 from rescale_bench.checks.naming import Measured
 from rescale_bench.checks.switches import SCORES, Change, scored, switched
 from rescale_bench.errors import UndefinedValueError
+from rescale_bench.runs.folder import Run
+from rescale_bench.runs.outputs import PARTS, Outputs
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-KINDS = ("hr", "lr", "sr")
-
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where a run stored its outputs.
+    """The stored outputs of a run.
 
-    folder: with <cell>-hr.png, -lr.png and -sr.png, None where the run is a bare table.
     cells: for each thing measured, the cells of each image (several where there are seeds).
     """
 
-    folder: Path | None
+    outputs: Outputs
     cells: Mapping[Measured, Mapping[str, Sequence[str]]]
 
     def missing(self, key: Measured) -> int:
         """Count the cells of one mean whose outputs are not all there."""
         cells = [cell for group in self.cells.get(key, {}).values() for cell in group]
-        return sum(not self._whole(cell) for cell in cells)
+        return sum(not self.outputs.files(cell) for cell in cells)
 
     def grey(self, key: Measured, protocol: Protocol) -> bool:
         """Tell whether a grey image is among those of one mean."""
@@ -58,7 +57,7 @@ class Pictures:
         return {change: fmean(values) for change, values in found.items() if all(map(math.isfinite, values))}
 
     def _scores(self, cell: str, key: Measured, protocol: Protocol, changes: Sequence[Change]) -> dict[Change, float]:
-        hr, lr, sr = (self._image(cell, kind, protocol) for kind in KINDS)
+        hr, lr, sr = (self._image(cell, kind, protocol) for kind in PARTS)
         grey, scale = _is_grey(hr), Decimal(key.scale)
         reference = _reference(hr, protocol, scale) if key.metric.endswith("_lr") else lr
         known: dict[tuple[Protocol, str], float] = {}
@@ -76,31 +75,21 @@ class Pictures:
 
         from rescale_bench.images.files import read_image
 
-        loaded = read_image(self._file(cell, kind))
+        loaded = read_image(self.outputs.files(cell)[kind])
         image = torch.from_numpy(loaded.pixels).permute(2, 0, 1).contiguous()
         single = protocol.plane == "y" or (kind == "lr" and loaded.grey)
         return image[:1] if single else image
 
-    def _whole(self, cell: str) -> bool:
-        # A table by somebody else must not lead to other files.
-        there = self.folder is not None and cell.isalnum()
-        return there and all(self._file(cell, kind).is_file() for kind in KINDS)
-
-    def _file(self, cell: str, kind: str) -> Path:
-        return (self.folder or Path()) / f"{cell}-{kind}.png"
-
 
 def read_pictures(path: Path, frame: pd.DataFrame) -> Pictures:
     """Find the stored outputs beside a run. path: its folder or its results.parquet. frame: its tidy rows."""
-    home = path if path.is_dir() else path.parent if path.name == "results.parquet" else None
-    folder = home / "outputs" if home and (home / "outputs").is_dir() else None
     found: dict[Measured, dict[str, list[str]]] = {}
     if "cell" not in frame.columns:
-        return Pictures(None, {})
+        return Pictures(Outputs(None), {})
     kept = frame[(frame["status"] == "ok") & frame["metric"].isin(SCORES)]
     for key, image, cell in zip(Measured.of(kept), kept["image"].tolist(), kept["cell"].tolist(), strict=True):
         found.setdefault(key, {}).setdefault(image, []).append(str(cell))
-    return Pictures(folder, found)
+    return Pictures(Run(path).outputs, found)
 
 
 def _is_grey(hr: torch.Tensor) -> bool:

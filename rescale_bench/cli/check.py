@@ -34,7 +34,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Compare and print the worst cells."""
     del given
     from rescale_bench import checks
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
     _, current = read_run(known.input)

@@ -38,17 +38,19 @@ def registry(known: argparse.Namespace) -> Registry:
 
 def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
     """Read the run that the user named, or the newest one under runs/. Raises UsageError, StoreError."""
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import read_table
 
     path = Path(text) if text else _newest()
     return path, read_table(path)
 
 
 def _newest() -> Path:
-    found = sorted(Path("runs").glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    from rescale_bench.runs.folder import newest_run
+
+    newest = newest_run(Path("runs"))
+    if newest is None:
         raise UsageError("there is no run under runs/ yet: run `rescale-bench run`, or name one with --input")
-    return found[-1].parent
+    return newest
 
 
 def say(*text: Any) -> None:

@@ -13,7 +13,7 @@ from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from rescale_bench.tables.export import TidyFormat
+    from rescale_bench.runs.table import TidyFormat
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".json": "json", ".tex": "latex"}
@@ -92,22 +92,21 @@ def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
 
 
 def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace) -> None:
+    from rescale_bench.runs.folder import Run
     from rescale_bench.runs.set_values import read_set_values
-    from rescale_bench.runs.store import read_json
     from rescale_bench.tables import leaderboard, leaderboard_page, render
 
     if path.suffix not in ENDINGS:
         raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
     board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
-    commands = read_json(folder / "run.json").get("history", []) if folder.is_dir() else []
     markdown = path.suffix == ".md"
-    text = leaderboard_page(board, "\n".join(commands)) if markdown else render(board, ENDINGS[path.suffix])
+    text = leaderboard_page(board, "\n".join(Run(folder).history)) if markdown else render(board, ENDINGS[path.suffix])
     write_text(path, text.rstrip("\n") + "\n", "leaderboard")
     say(f"wrote {path}")
 
 
 def _tidy(name: str | None, frame: Any, form: str, flag: str) -> None:
-    from rescale_bench.tables.export import rows_text, write_rows
+    from rescale_bench.runs.table import rows_text, write_rows
 
     if not name:
         sys.stdout.write(rows_text(frame, "csv" if form == "csv" else "json"))

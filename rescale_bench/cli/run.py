@@ -84,10 +84,10 @@ def _log_to_stderr() -> None:
 
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
-    from rescale_bench.runs.store import read_table
+    from rescale_bench.runs.folder import Run
     from rescale_bench.tables import leaderboard, render
 
-    table = read_table(outcome.folder / "results.parquet")
+    table = Run(Run(outcome.folder).table).rows()
     table = table[table["cell"].isin(outcome.cells)]
     if table.empty:
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rescale_bench.api.records import Dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
-from rescale_bench.runs.store import read_json
+from rescale_bench.runs.folder import Run
 
 FLAGS = ("-d", "--datasets")
 
@@ -39,24 +39,20 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Places:
-    """Where to look. folder: of the run, None for a bare table. named: data sets as the user wrote them."""
+    """Where to look. run: None where there is none. named: data sets as the user wrote them."""
 
-    folder: Path | None = None
+    run: Run | None = None
     named: tuple[str, ...] = ()
 
 
 def places_of(path: Path) -> Places:
     """Read where a stored run (its folder or its results.parquet) had its images from."""
-    folder = path if path.is_dir() else path.parent if path.name == "results.parquet" else None
-    if folder is None:
-        return Places()
-    run = read_json(folder / "run.json")
-    asked, history = run.get("asked"), run.get("history")
-    texts = [str(asked.get("datasets", ""))] if isinstance(asked, dict) else []
-    for command in history if isinstance(history, list) else ():
-        texts += _given(str(command))
+    run = Run(path)
+    texts = [str(run.asked.get("datasets", ""))]
+    for command in run.history:
+        texts += _given(command)
     names = (name.strip() for text in texts for name in text.split(","))
-    return Places(folder, tuple(dict.fromkeys(name for name in names if name)))
+    return Places(run, tuple(dict.fromkeys(name for name in names if name)))
 
 
 def _given(command: str) -> list[str]:
@@ -85,7 +81,7 @@ def find_originals(wanted: Wanted, datasets: Mapping[str, Dataset], places: Plac
     found = []
     for name, sha256 in wanted.images:
         others: list[Path] = []
-        one = _measured(name, sha256, tables, others) or _kept(wanted.cells.get(name, ()), places.folder)
+        one = _measured(name, sha256, tables, others) or _kept(wanted.cells.get(name, ()), places.run)
         if one is None:
             raise UsageError(_reason(wanted.dataset, name, others, bool(tables), problems))
         found.append(one)
@@ -100,8 +96,9 @@ def _texts(dataset: str, places: Places) -> Iterator[str]:
         if Path(name.partition("@mod")[0]).expanduser().name not in ("", ".", "..", base):
             continue
         yield name
-        if places.folder is not None and not Path(name).expanduser().is_absolute():
-            yield from (str(parent / name) for parent in places.folder.resolve().parents if (parent / name).exists())
+        folder = places.run.folder if places.run else None
+        if folder is not None and not Path(name).expanduser().is_absolute():
+            yield from (str(parent / name) for parent in folder.resolve().parents if (parent / name).exists())
 
 
 def _files(text: str, dataset: str, registered: Mapping[str, Dataset]) -> tuple[dict[str, Path], int]:
@@ -128,13 +125,11 @@ def _measured(
     return None
 
 
-def _kept(cells: Sequence[str], folder: Path | None) -> Original | None:
-    if folder is None:
-        return None
+def _kept(cells: Sequence[str], run: Run | None) -> Original | None:
     for cell in cells:
         # What is kept is cut already, as the protocol and the data set's variant want it.
-        path = folder / "outputs" / f"{cell}-hr.png"
-        if cell.isalnum() and (own := _sha256(path)):
+        path = run.outputs.find(cell, "hr") if run else None
+        if path is not None and (own := _sha256(path)):
             return Original(path, own, 1)
     return None
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.api.records import Protocol
-from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.errors import RescaleBenchError, StoreError, UsageError
 from rescale_bench.plots.direct import QUALITIES, DirectCurve, direct_jpeg_curve
 from rescale_bench.plots.gaps import Shown, shown_panels
 from rescale_bench.plots.originals import Original, Places, Wanted, find_originals
-from rescale_bench.runs.store import read_json
+from rescale_bench.runs.folder import CURVES, Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rescale_bench.api.registry import Chosen, Registry
 
-FILE = "direct-jpeg.json"
 CODE = 1
 """Raise it when the curve of the same image moves by this module's or rescale_bench.plots.direct's doing."""
 CODEC = "jpeg"
@@ -61,7 +57,7 @@ def reference_curves(
     """
     curves: dict[tuple[str, str], DirectCurve] = {}
     absent: dict[str, tuple[tuple[str, ...], str]] = {}
-    kept = _Kept(places.folder)
+    kept = _Kept(places.run)
     for panel in shown_panels(frame, **options):
         try:
             curves[panel.dataset, panel.scale] = _curve(frame, panel, plugins, places, kept, tell)
@@ -117,13 +113,13 @@ def _key(found: Sequence[Original], protocol: Protocol, scale: str, metric: Chos
 
 
 class _Kept:
-    """The file of curves in the run folder; nothing is kept without a folder."""
+    """The curves that a run folder keeps; without a folder there are none."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.path = folder / FILE if folder is not None else None
+    def __init__(self, run: Run | None) -> None:
+        self.run = run
 
     def _all(self) -> dict[str, Any]:
-        found = read_json(self.path).get("curves") if self.path else None
+        found = self.run.read(CURVES).get("curves") if self.run else None
         return found if isinstance(found, dict) else {}
 
     def get(self, key: str) -> DirectCurve | None:
@@ -138,15 +134,11 @@ class _Kept:
 
     def put(self, key: str, curve: DirectCurve, about: Mapping[str, Any], tell: Callable[[str], None]) -> None:
         """Add a curve atomically; a folder that cannot be written is told, and costs no more than the time."""
-        if self.path is None:
+        if self.run is None or self.run.folder is None:
             return
         # Read again: another report of the same run may have added its own meanwhile.
         curves = {**self._all(), key: {**about, "points": curve.points, "born_as": curve.born_as}}
-        temporary = self.path.with_name(f".{FILE}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(json.dumps({"schema": 1, "curves": curves}, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            tell(f"{self.path} cannot be written ({(error.strerror or str(error)).lower()}): the curve is not kept")
+            self.run.write(CURVES, {"schema": 1, "curves": curves})
+        except StoreError as error:
+            tell(f"{error}: the curve is not kept")

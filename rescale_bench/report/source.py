@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.plots.originals import Places, places_of
+from rescale_bench.runs.folder import Run
+from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.set_values import SetValue, read_set_values
-from rescale_bench.runs.store import read_json
 from rescale_bench.tables.rows import prepare
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Source:
     """A stored run.
 
     name: for people. frame: tidy rows as stored. rows: the same, prepared and labelled. asked, history: of run.json.
-    environment: env.json, empty where unknown. outputs: folder of kept pictures, None where the run is a bare file.
+    environment: env.json, empty where unknown. outputs: its kept pictures.
     places: where its HR images may be found again. set_values: of whole data sets, measured by `distribution`.
     """
 
@@ -31,7 +32,7 @@ class Source:
     asked: Mapping[str, Any]
     history: tuple[str, ...]
     environment: Mapping[str, Any]
-    outputs: Path | None
+    outputs: Outputs
     places: Places = field(default_factory=Places)
     set_values: tuple[SetValue, ...] = ()
 
@@ -41,20 +42,15 @@ def read_source(path: Path, frame: pd.DataFrame) -> Source:
 
     Raises UsageError when there are no rows.
     """
-    folder = path if path.is_dir() else path.parent if path.name == "results.parquet" else None
-    rows = prepare(frame)
-    if folder is None:
-        return Source(path.name, frame, rows, {}, (), {}, None)
-    run = read_json(folder / "run.json")
-    asked, history = run.get("asked"), run.get("history")
+    run = Run(path)
     return Source(
-        name=folder.resolve().name,
+        name=run.name,
         frame=frame,
-        rows=rows,
-        asked=asked if isinstance(asked, dict) else {},
-        history=tuple(map(str, history)) if isinstance(history, list) else (),
-        environment=read_json(folder / "env.json"),
-        outputs=folder / "outputs",
+        rows=prepare(frame),
+        asked=run.asked,
+        history=run.history,
+        environment=run.environment,
+        outputs=run.outputs,
         places=places_of(path),
         set_values=read_set_values(path),
     )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from rescale_bench.runs.outputs import Outputs
 from rescale_bench.tables.model import number
 from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = ("hr", "lr", "sr")
-KEY = re.compile(r"[0-9a-f]{8,64}")
-"""What a cell key looks like; a hand-made table must not lead the report to other files."""
 SHOWN = ("psnr_y", "ssim_y", "psnr_lr")
 """Scores that stand under a picture, where the run has them."""
 
@@ -57,10 +54,10 @@ class Gallery:
     cells: int
 
 
-def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Gallery:
-    """Group prepared rows into subjects. outputs: the folder of kept pictures, None where there is none."""
+def find_subjects(rows: pd.DataFrame, outputs: Outputs) -> Gallery:
+    """Group prepared rows into subjects. outputs: the pictures that its run kept."""
     columns = ["dataset", "image", "protocol", "protocol_version", "scale", "codec", "seed", "label", "cell"]
-    if outputs is None or "cell" not in rows:
+    if outputs.folder is None or "cell" not in rows:
         return Gallery((), (), 0)
     measured = rows[rows["status"] != "failed"]
     cells = measured.drop_duplicates("cell")[columns]
@@ -69,9 +66,9 @@ def find_subjects(rows: pd.DataFrame, outputs: Path | None) -> Gallery:
     lacking: list[str] = []
     grouped: dict[tuple[str, str], dict[tuple[str, str, Decimal], list[Output]]] = {}
     for cell in cast(Iterator[Any], cells.itertuples(index=False)):
-        files = {part: outputs / f"{cell.cell}-{part}.png" for part in PARTS}
+        files = outputs.files(str(cell.cell))
         label = _label(cell, several)
-        if not KEY.fullmatch(str(cell.cell)) or not all(path.is_file() for path in files.values()):
+        if not files:
             lacking.append(f"{cell.dataset} {cell.image} ×{cell.scale} {label}")
             continue
         setting = (cell.protocol, str(cell.protocol_version), Decimal(cell.scale))

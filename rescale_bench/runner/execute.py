@@ -22,9 +22,10 @@ from rescale_bench.runner.plan import Plan, missing_values, plan, preflight
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import batches
 from rescale_bench.runner.worker import Line
-from rescale_bench.runs.outputs import kept
+from rescale_bench.runs.folder import Run
+from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
-from rescale_bench.runs.store import Store, read_journal
+from rescale_bench.runs.store import Store
 from rescale_bench.weights.downloads import file_sha256
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ def dry_run(request: Request, registry: Registry) -> DryRun:
     """Count cells: (method, asked, missing, estimated seconds or None) per method. Writes nothing."""
     grid = plan(request, registry)
     preflight(grid)
-    journal = request.folder / "journal.jsonl"
-    stored = read_journal(journal) if journal.exists() else {}
+    run = Run(request.folder)
+    stored = run.cells() if run.measured else {}
     by_method: dict[str, list[Cell]] = {}
     for cell in grid:
         by_method.setdefault(method_label(cell.method, cell.options, cell.weights), []).append(cell)
@@ -96,15 +97,15 @@ def execute(
     # Which devices there are is for the workers to know.
     device = request.device if request.backend == "dask" else usable_device(request.device)
     with Store(request.folder) as store:
-        described = store.read_json("run.json").get("metrics")
+        described = store.run.metrics
         _describe(store, grid, command)
-        outputs = store.folder / "outputs" if request.keep else None
+        outputs = store.run.outputs if request.keep else None
         pending = [cell for cell in grid if _wanted(cell, store, grid, outputs)]
         setup = _setup(grid, registry, device, outputs, verbose)
         log.debug("%d cells, %d to measure, %d torch threads each", len(grid), len(pending), setup.threads)
         done, interrupted = 0, False
         if pending:
-            store.write_json("env.json", _environment(store, request, setup))
+            store.write_environment(_environment(store, request, setup))
             lines = dispatch(request, setup, registry, batches(pending), _files(grid, setup))
             done, interrupted = _measure(store, lines, len(pending), track)
         # Every cell is in the store from here on: what is measured of whole data sets is measured here.
@@ -118,14 +119,14 @@ def execute(
     return Outcome(request.folder, cells, done, len(cells) - len(pending), failures, notes, interrupted)
 
 
-def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Path | None) -> bool:
+def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Outputs | None) -> bool:
     """Tell whether a cell lacks a value, or its images where these are to be kept."""
     if missing_values(store.cells.get(cell.cell), grid.metrics):
         return True
-    return outputs is not None and not kept(outputs, cell.cell)
+    return outputs is not None and not outputs.files(cell.cell)
 
 
-def _setup(grid: Plan, registry: Registry, device: str, outputs: Path | None, verbose: bool) -> Setup:
+def _setup(grid: Plan, registry: Registry, device: str, outputs: Outputs | None, verbose: bool) -> Setup:
     request = grid.request
     quiet = any("quiet" in metric.record.needs for metric in grid.metrics)
     beside = request.scores_beside(device) and not quiet
@@ -134,7 +135,7 @@ def _setup(grid: Plan, registry: Registry, device: str, outputs: Path | None, ve
         metrics={metric.label: metric.record.version for metric in grid.metrics},
         device=device,
         threads=max(1, request.threads_each - beside),
-        keep=str(outputs or ""),
+        keep=str(outputs.folder) if outputs else "",
         auto_tile=request.tile == "auto",
         share=request.jobs,
         timeout=request.timeout,
@@ -173,7 +174,7 @@ def _measure(store: Store, measured: Generator[Line, None, None], total: int, tr
 
 def _table_holds(store: Store, metrics: object) -> bool:
     """Tell whether results.parquet already says all that the journal does: a finished run is left in peace."""
-    return store.table_is_current() and metrics == store.read_json("run.json").get("metrics")
+    return store.table_is_current() and metrics == store.run.metrics
 
 
 def _crowding(request: Request) -> list[str]:
@@ -185,17 +186,17 @@ def _crowding(request: Request) -> list[str]:
 
 def _describe(store: Store, grid: Plan, command: Sequence[str]) -> None:
     """Write run.json; what earlier requests on this folder said of their metrics stays."""
-    old = store.read_json("run.json")
+    run = store.run
     described = {metric.label: about(metric.record, metric.label) for metric in grid.metrics}
     text = shlex.join(command)
-    history = [*old.get("history", []), text] if [text] != old.get("history", [])[-1:] else old["history"]
+    history = run.history if run.history[-1:] == (text,) else (*run.history, text)
     content = {
         "schema": SCHEMA,
         "asked": {**grid.request.asked(), "metrics": ",".join(metric.label for metric in grid.metrics)},
         "history": history,
-        "metrics": {**old.get("metrics", {}), **described},
+        "metrics": {**run.metrics, **described},
     }
-    store.write_json("run.json", content)
+    store.write_about(content)
 
 
 def _environment(store: Store, request: Request, setup: Setup) -> Mapping[str, Any]:
@@ -207,4 +208,4 @@ def _environment(store: Store, request: Request, setup: Setup) -> Mapping[str, A
     found["threads"] |= {"torch": setup.threads, "beside": int(setup.beside)}
     found["workers"] = {"backend": request.backend, "processes": request.jobs, "device": setup.device}
     found["plugin_files"] = {path: file_sha256(Path(path)) for path in setup.plugins}
-    return environment.with_earlier(found, store.read_json("env.json"))
+    return environment.with_earlier(found, store.run.environment)

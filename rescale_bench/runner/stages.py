@@ -18,7 +18,7 @@ from rescale_bench.images.files import Loaded, read_image
 from rescale_bench.roundtrip.cell import prepare_hr, reference_lr, round_trips
 from rescale_bench.runner.builds import Build, Recent
 from rescale_bench.runner.job import Cell, Job, Setup, failed_line
-from rescale_bench.runs.outputs import keep_outputs
+from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _scored(job: Job, metrics: Sequence[Chosen], setup: Setup) -> dict[str, Any]
     sample = job.sample
     values = {metric.label: job.values.get(metric.label) or _measured(metric, sample, job) for metric in metrics}
     if setup.keep:
-        keep_outputs(Path(setup.keep), job.cell.cell, sample)
+        Outputs(Path(setup.keep)).keep(job.cell.cell, sample)
     errors = [entry["error"] for entry in values.values() if entry["status"] == "failed"]
     return {
         "status": "failed" if errors else "ok",

@@ -1,4 +1,4 @@
-"""A line of a journal: its checksum, and what it must hold before anything is computed from it."""
+"""The journal: one checksummed line for each finished cell, and what it must hold before anything is computed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from rescale_bench.errors import StoreError
 from rescale_bench.runs.schema import OF_CELL, SCHEMA, split_dtype
 
 NEEDED = ("cell", "protocol", "status", *(column.name for column in OF_CELL if column.default is None))
@@ -19,12 +21,13 @@ FLAGS = tuple(column.name for column in OF_CELL if column.type == "flag")
 LARGEST = 2**53
 """No number of a cell is larger; beyond it tables cannot hold whole numbers."""
 STATUSES = ("ok", "failed", "undefined")
+READABLE = (1, SCHEMA)
 SEAL = re.compile(r',"crc":"([0-9a-f]{8})"}\Z')
 
 
 def sealed(line: Mapping[str, Any]) -> str:
     """Write a line as JSON whose last entry is the CRC-32 of the rest: a digit changed on the disk is seen."""
-    text = json.dumps(line, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(line), allow_nan=False, separators=(",", ":"))
     return f'{text[:-1]},"crc":"{zlib.crc32(text.encode()):08x}"}}'
 
 
@@ -75,3 +78,67 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)
+
+
+def repair(path: Path, notes: list[str]) -> None:
+    """Cut off a last line that a kill or a full disk left half-written."""
+    with path.open("rb+") as handle:
+        content = handle.read()
+        end = len(content)
+        if content and not content.endswith(b"\n"):
+            end = content.rfind(b"\n") + 1
+            notes.append(f"{path}: the last line was half-written (a killed run); it is measured again")
+            handle.truncate(end)
+
+
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
+    """Read finished cells by key; a half-written last line is passed over.
+
+    Raises StoreError naming the line when one in the middle is damaged.
+    """
+    cells: dict[str, dict[str, Any]] = {}
+    for number, text in enumerate(_complete_lines(path), start=1):
+        try:
+            line = unsealed(text)
+            schema = line["schema"]
+            # A later schema is refused before its fields are looked at.
+            read = checked(line) if schema in READABLE else line
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise StoreError(
+                f"{path}, line {number} is damaged; delete it (its cell is measured again) and run once more"
+            ) from None
+        if schema not in READABLE:
+            raise StoreError(f"{path} has schema {schema}, this version reads up to {SCHEMA}; use another -o")
+        settle(cells, read)
+    return cells
+
+
+def _complete_lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as handle:
+        for raw in handle:
+            if raw.endswith(b"\n") and raw.strip():
+                yield raw.decode("utf-8", errors="replace")
+
+
+def settle(cells: dict[str, dict[str, Any]], line: dict[str, Any]) -> None:
+    """Add one line to the cells known so far: the latest wins, value by value; a failure wipes nothing measured."""
+    old = cells.get(line["cell"])
+    if old is None or old["status"] == "failed" or line["status"] == "failed":
+        if old is not None and old["status"] != "failed":
+            return  # a re-measurement that failed does not wipe what is known
+        cells[line["cell"]] = line
+    else:
+        cells[line["cell"]] = {**old, **line, "values": {**old["values"], **line["values"]}}
+
+
+def plain(value: Any) -> Any:
+    """Make what JSON lacks into what it has: infinite floats become text ("inf"), NaN null, tuples lists."""
+    if hasattr(value, "item"):  # a number of NumPy's
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

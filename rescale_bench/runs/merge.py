@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rescale_bench.errors import StoreError, UsageError
+from rescale_bench.machine.writing import reason
+from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, OUTPUTS, SOURCES, Run
+from rescale_bench.runs.journal import settle
 from rescale_bench.runs.schema import SCHEMA
-from rescale_bench.runs.store import Store, read_journal, read_json, settle
+from rescale_bench.runs.store import Store
 
 Prefer = Literal["", "first", "last"]
 Cells = dict[str, dict[str, Any]]
-KEPT = ("run.json", "env.json")
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """One source: what it is called in the new run, its finished cells by key, its run.json."""
+class Source:
+    """One source: what it is called in the new run, and its finished cells by key."""
 
     name: str
-    folder: Path
+    run: Run
     cells: Cells
-    about: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,42 +88,36 @@ def merge_runs(folders: Sequence[Path], output: Path, command: str, prefer: Pref
         _write(temporary, ordered, [merged[key] for key in keys], _describe(sources, ordered, command))
         os.replace(temporary, output)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {output}: {(error.strerror or str(error)).lower()}; choose another -o"
-        ) from None
+        raise StoreError(f"cannot write {output}: {reason(error)}; choose another -o") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     counts = tuple((source.name, len(source.cells)) for source in sources)
     return Merged(output, counts, len(keys), sum(n for _, n in counts) - len(keys))
 
 
-def _read(folders: Sequence[Path]) -> list[RunFolder]:
+def _read(folders: Sequence[Path]) -> list[Source]:
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
         raise UsageError("merge: give at least two different run folders")
     sources = []
     for number, folder in enumerate(folders, start=1):
-        journal = folder / "journal.jsonl"
-        if not journal.is_file():
-            raise StoreError(f"{folder} is no run folder (no journal.jsonl in it); only run folders can be merged")
-        name = f"{number}-{folder.resolve().name}"
-        sources.append(RunFolder(name, folder, read_journal(journal), read_json(folder / "run.json")))
+        run = Run(folder)
+        if not run.measured:
+            raise StoreError(f"{folder} is no run folder (no journal in it); only run folders can be merged")
+        sources.append(Source(f"{number}-{run.name}", run, run.cells()))
     return sources
 
 
-def _check_output(output: Path, sources: Sequence[RunFolder]) -> None:
+def _check_output(output: Path, sources: Sequence[Source]) -> None:
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UsageError(f"merge: {output} exists; -o takes a new folder")
-    if any(source.folder.resolve() in output.resolve().parents for source in sources):
+    if any(source.run.path.resolve() in output.resolve().parents for source in sources):
         raise UsageError(f"merge: {output} lies inside a run that is merged; choose another -o")
 
 
-def find_conflicts(sources: Sequence[RunFolder]) -> Iterator[Conflict]:
+def find_conflicts(sources: Sequence[Source]) -> Iterator[Conflict]:
     """Give every repeatable number on which a source disagrees with the first one that measured it."""
     clocks = {
-        metric
-        for source in sources
-        for metric, about in source.about.get("metrics", {}).items()
-        if about.get("repeatable") is False
+        metric for source in sources for metric, about in source.run.metrics.items() if about.get("repeatable") is False
     }
     first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
     for source in sources:
@@ -150,40 +145,34 @@ def _origin(name: str, line: Mapping[str, Any]) -> str:
     return f"{name}/{line['source']}" if line.get("source") else name
 
 
-def _describe(sources: Sequence[RunFolder], ordered: Sequence[RunFolder], command: str) -> dict[str, Any]:
-    history = [text for source in sources for text in source.about.get("history", [])]
+def _describe(sources: Sequence[Source], ordered: Sequence[Source], command: str) -> dict[str, Any]:
+    history = [text for source in sources for text in source.run.history]
     return {
         "schema": SCHEMA,
         "asked": {},
         "history": list(dict.fromkeys([*history, command])),
-        "metrics": {name: about for source in ordered for name, about in source.about.get("metrics", {}).items()},
-        "merged": [{"source": source.name, "folder": str(source.folder)} for source in sources],
+        "metrics": {name: about for source in ordered for name, about in source.run.metrics.items()},
+        "merged": [{"source": source.name, "folder": str(source.run.path)} for source in sources],
     }
 
 
-def _write(
-    folder: Path, ordered: Sequence[RunFolder], lines: Sequence[Mapping[str, Any]], about: dict[str, Any]
-) -> None:
+def _write(folder: Path, ordered: Sequence[Source], lines: Sequence[Mapping[str, Any]], about: dict[str, Any]) -> None:
     with Store(folder) as store:
-        store.write_json("run.json", about)
+        store.write_about(about)
         named = sorted(ordered, key=lambda source: int(source.name.partition("-")[0]))
-        store.write_json("env.json", {source.name: read_json(source.folder / "env.json") for source in named})
+        store.write_environment({source.name: source.run.environment for source in named})
         store.extend(lines)
         store.write_table()
     for source in ordered:
-        _keep_description(source, folder / "sources" / source.name)
-        if (source.folder / "outputs").is_dir():
-            # Copies, not links: a later run may write them anew, and the sources are not to be touched.
-            shutil.copytree(source.folder / "outputs", folder / "outputs", ignore=_links, dirs_exist_ok=True)
-
-
-def _keep_description(source: RunFolder, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for name in KEPT:
-        if (source.folder / name).is_file():
-            shutil.copyfile(source.folder / name, folder / name)
-    if (source.folder / "sources").is_dir():
-        shutil.copytree(source.folder / "sources", folder / "sources", ignore=_links)
+        said = folder / SOURCES / source.name
+        said.mkdir(parents=True)
+        for name in (ABOUT, ENVIRONMENT):
+            if (source.run.path / name).is_file():
+                shutil.copyfile(source.run.path / name, said / name)
+        # Copies, not links: a later run may write them anew, and the sources are not to be touched.
+        for name, target in ((SOURCES, said / SOURCES), (OUTPUTS, folder / OUTPUTS)):
+            if (source.run.path / name).is_dir():
+                shutil.copytree(source.run.path / name, target, ignore=_links, dirs_exist_ok=True)
 
 
 def _links(folder: str, names: Sequence[str]) -> set[str]:

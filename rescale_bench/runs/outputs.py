@@ -1,25 +1,45 @@
-"""Stored outputs of a run, for people to look at and for metrics to be added later."""
+"""The pictures that a run stored (`run --keep`): of each cell its HR image, its LR image and the restored one."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rescale_bench.api.records import Sample
 from rescale_bench.images.files import write_png
 
-NAMES = ("hr", "lr", "sr")
+PARTS = ("hr", "lr", "sr")
+KEY = re.compile(r"[0-9a-f]{8,64}")
+"""What the key of a cell looks like. A table made by somebody else must not lead to other files."""
 
 
-def kept(folder: Path, cell: str) -> bool:
-    """Tell whether all images of a cell are there."""
-    return all((folder / f"{cell}-{name}.png").is_file() for name in NAMES)
+@dataclass(frozen=True)
+class Outputs:
+    """A folder of stored pictures; None where there is none."""
 
+    folder: Path | None
 
-def keep_outputs(folder: Path, cell: str, sample: Sample) -> None:
-    """Write outputs/<cell>-hr.png, -lr.png and -sr.png (8 bit); floats are rounded for viewing."""
-    import torch
+    def find(self, cell: str, part: str) -> Path | None:
+        """Give the file of one picture of a cell; None where there is none."""
+        if self.folder is None or not KEY.fullmatch(cell):
+            return None
+        path = self.folder / f"{cell}-{part}.png"
+        return path if path.is_file() else None
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in zip(NAMES, (sample.hr, sample.lr, sample.sr), strict=True):
-        pixels = image if image.dtype == torch.uint8 else (image + 0.5).clamp(0, 255).to(torch.uint8)
-        write_png(folder / f"{cell}-{name}.png", pixels.permute(1, 2, 0).contiguous().numpy())
+    def files(self, cell: str, parts: Sequence[str] = PARTS) -> dict[str, Path]:
+        """Give the files of a cell by part; nothing where one of them is missing."""
+        found = {part: path for part in parts if (path := self.find(cell, part)) is not None}
+        return found if len(found) == len(parts) else {}
+
+    def keep(self, cell: str, sample: Sample) -> None:
+        """Write the pictures of a cell in 8 bit; floats are rounded for viewing. Raises ImageError, OSError."""
+        import torch
+
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part, image in zip(PARTS, (sample.hr, sample.lr, sample.sr), strict=True):
+            pixels = image if image.dtype == torch.uint8 else (image + 0.5).clamp(0, 255).to(torch.uint8)
+            write_png(self.folder / f"{cell}-{part}.png", pixels.permute(1, 2, 0).contiguous().numpy())

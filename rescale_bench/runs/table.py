@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from rescale_bench.errors import StoreError
+from rescale_bench.machine.limits import refuse_large_table
+from rescale_bench.machine.printable import printable
+from rescale_bench.machine.writing import write_atomically
 from rescale_bench.metrics import LATER, described
-from rescale_bench.runs.schema import COLUMNS, DEFAULTS, NAMES, OF_CELL, ORDER, plain_text, split_dtype
+from rescale_bench.runs.journal import plain
+from rescale_bench.runs.schema import (
+    COLUMNS,
+    DEFAULTS,
+    NAMES,
+    NEEDED,
+    NUMBERS,
+    OF_CELL,
+    ORDER,
+    TEXTS,
+    plain_text,
+    split_dtype,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OF_VALUE = {"metric_version": "version", "value": "value", "status": "status", "error": "error"}
 """Column and its name in the entry of one metric in a journal line."""
+TidyFormat = Literal["parquet", "csv", "json"]
 
 
 def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -35,7 +55,16 @@ def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[s
     table["scale_number"] = table["scale"].astype("float64")
     order = ["scale_number" if name == "scale" else name for name in ORDER]
     table = table.sort_values(order, kind="stable", ignore_index=True).drop(columns="scale_number")
-    return described(table.astype({c.name: "float64" for c in COLUMNS if c.type == "number"})).infer_objects()
+    return _typed(described(table)).infer_objects()
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Make numbers of the columns that hold some; integers with gaps become floats."""
+    import pandas as pd
+
+    numbers = {name: table[name].map(float).astype("float64") for name in NUMBERS if name in table}
+    integers = {c.name: pd.to_numeric(table[c.name]) for c in COLUMNS if c.type == "integer" and c.name in table}
+    return table.assign(**numbers, **integers)
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
@@ -61,3 +90,59 @@ def as_text(column: pd.Series[Any]) -> pd.Series[str]:
     places, values = pd.factorize(column, use_na_sentinel=False)
     texts = [plain_text(value) for value in values]
     return pd.Series([texts[place] for place in places], index=column.index, dtype=str)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a file of tidy rows: .csv, .csv.gz, .json (as write_rows writes them), else parquet.
+
+    Raises StoreError for too large tables and missing columns, OSError, and what pandas and pyarrow raise.
+    """
+    import pandas as pd
+
+    if path.suffix not in (".csv", ".json"):
+        refuse_large_table(path)
+    if path.name.endswith((".csv", ".csv.gz")):
+        # As text where pandas would guess: 007 is a name, and it reads the last bit of a number wrong where in haste.
+        texts = dict.fromkeys((*TEXTS, *NUMBERS), str)
+        gaps = {column.name: ["", "nan"] for column in COLUMNS if column.type != "text"}
+        table = _typed(pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=gaps))
+    elif path.suffix == ".json":
+        table = _typed(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))))
+    else:
+        table = pd.read_parquet(path)
+    missing = set(NEEDED) - set(table.columns)
+    if missing:
+        raise StoreError(f"{path} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
+    return complete(table)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
+    for column in table.select_dtypes(include=["object", "string"]).columns:
+        texts = [text for text in table[column].unique() if isinstance(text, str) and not text.isprintable()]
+        if texts:
+            table[column] = table[column].replace({text: printable(text) for text in texts})
+    return table
+
+
+def write_rows(path: Path, frame: pd.DataFrame, form: TidyFormat) -> None:
+    """Write tidy rows, one per cell and metric, making the folder; CSV is packed where the name ends in .gz.
+
+    Equal rows give equal bytes, parquet apart. Raises OSError.
+    """
+    if form == "parquet":
+        write_atomically(path, lambda place: frame.to_parquet(place, index=False))
+        return
+    text = rows_text(frame, form)
+    # Without a time stamp inside the archive, equal tables are equal files.
+    write_atomically(path, gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text)
+
+
+def rows_text(frame: pd.DataFrame, form: Literal["csv", "json"]) -> str:
+    """Write tidy rows as text. JSON: a list of objects, missing values null, infinite ones text ("inf")."""
+    if form == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    records = [plain(row) for row in frame.to_dict("records")]
+    # One row a line: a difference of two exports can be read.
+    lines = ",\n".join(json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+    return f"[\n{lines}\n]\n" if lines else "[]\n"

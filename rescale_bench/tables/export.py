@@ -1,22 +1,10 @@
-"""What `export` writes: the page `results/leaderboard.md`, and tidy rows as parquet, CSV, JSON.
-
-Equal rows give equal bytes, parquet apart.
-"""
+"""The page that `export` writes for people: `results/leaderboard.md`."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
 from rescale_bench.machine.printable import printable
 from rescale_bench.tables.model import Leaderboard
-from rescale_bench.tables.rendering import escape_markdown, json_value, render
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TidyFormat = Literal["parquet", "csv", "json"]
+from rescale_bench.tables.rendering import escape_markdown, render
 
 
 def leaderboard_page(board: Leaderboard, command: str = "") -> str:
@@ -42,32 +30,3 @@ def leaderboard_page(board: Leaderboard, command: str = "") -> str:
     if command.strip():
         lines += ["- Made by:", "", *(f"      {printable(line)}" for line in command.strip().splitlines())]
     return "\n".join([*lines, "", render(board, "markdown")]) + "\n"
-
-
-def write_rows(path: Path, frame: pd.DataFrame, form: TidyFormat) -> None:
-    """Write tidy rows, one per cell and metric, making the folder; CSV is packed where the name ends in .gz.
-
-    Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if form == "parquet":
-        frame.to_parquet(path, index=False)
-    elif form == "csv" and path.suffix == ".gz":
-        # A fixed time stamp inside the archive keeps equal tables equal files.
-        frame.to_csv(path, index=False, compression={"method": "gzip", "mtime": 0})
-    else:
-        path.write_text(rows_text(frame, "csv" if form == "csv" else "json"), encoding="utf-8", newline="")
-
-
-def rows_text(frame: pd.DataFrame, form: Literal["csv", "json"]) -> str:
-    """Write tidy rows as text. JSON: a list of objects, missing values null, infinite ones text ("inf")."""
-    if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
-    records = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
-    # One row a line: a difference of two exports can be read.
-    lines = ",\n".join(json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
-    return f"[\n{lines}\n]\n" if lines else "[]\n"
-
-
-def _plain(value: Any) -> Any:
-    return json_value(value.item() if hasattr(value, "item") else value)  # a number of NumPy's

@@ -1,0 +1,135 @@
+"""A run on the disk: a folder, or a bare file of tidy rows. Only this room knows which files a folder holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rescale_bench.errors import StoreError
+from rescale_bench.machine.writing import reason, write_atomically
+from rescale_bench.runs.journal import plain, read_journal
+from rescale_bench.runs.outputs import Outputs
+from rescale_bench.runs.table import read_rows, readable, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JOURNAL, TABLE, ABOUT, ENVIRONMENT = "journal.jsonl", "results.parquet", "run.json", "env.json"
+LOCK, OUTPUTS, SOURCES, CURVES = "lock", "outputs", "sources", "direct-jpeg.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run; each part is read when it is first asked for."""
+
+    path: Path
+    """What the user named: a run folder, its results.parquet, or another file of tidy rows."""
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The run folder; None for a bare file, which is all that there is of its run."""
+        return self.path if self.path.is_dir() else self.path.parent if self.path.name == TABLE else None
+
+    @property
+    def name(self) -> str:
+        """What people call it: its folder, or the name of the file."""
+        return self.folder.resolve().name if self.folder else self.path.name
+
+    def rows(self) -> pd.DataFrame:
+        """Read the tidy rows; a folder's from its journal, so that a killed run can be read too. Raises StoreError."""
+        try:
+            return readable(self._rows())
+        except FileNotFoundError:
+            raise StoreError(f"there is no run at {self.path}") from None
+        except StoreError:
+            raise
+        except Exception as error:  # pyarrow and pandas raise many kinds
+            text = str(error) or type(error).__name__
+            raise StoreError(f"cannot read {self.path} as a run: {text}".splitlines()[0]) from None
+
+    def _rows(self) -> pd.DataFrame:
+        if self.path.is_dir():
+            return tidy(self.cells(), self.metrics)
+        if self.path.suffix == ".jsonl":
+            return tidy(read_journal(self.path), {})
+        return read_rows(self.path)
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Read the finished cells of a folder by key. Raises StoreError where it holds no run or a damaged one."""
+        if not self.measured:
+            raise StoreError(f"{self.path} holds no run (no {JOURNAL} in it)")
+        return read_journal(self.path / JOURNAL)
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is a folder with a journal."""
+        return (self.path / JOURNAL).is_file()
+
+    @property
+    def table(self) -> Path:
+        """The file of its tidy rows that people take away, made at the end of a `run`."""
+        return self.path if self.folder is None else self.folder / TABLE
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder; empty where it is absent or damaged: every run writes these anew."""
+        try:
+            content = json.loads((self.folder / name).read_text(encoding="utf-8")) if self.folder else {}
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file into the folder. Raises StoreError."""
+        path = (self.folder or self.path) / name
+        try:
+            write_atomically(path, json.dumps(plain(content), indent=2) + "\n")
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {reason(error)}") from None
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What run.json says; empty where there is none."""
+        return self.read(ABOUT)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What env.json says; empty where there is none."""
+        return self.read(ENVIRONMENT)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The last request on this folder, by names of its settings."""
+        asked = self.about.get("asked")
+        return asked if isinstance(asked, dict) else {}
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The commands that made it, in order."""
+        history = self.about.get("history")
+        return tuple(map(str, history)) if isinstance(history, list) else ()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What it says of each metric (direction, unit, …), by label."""
+        metrics = self.about.get("metrics")
+        return metrics if isinstance(metrics, dict) else {}
+
+    @property
+    def outputs(self) -> Outputs:
+        """The pictures that it stored."""
+        return Outputs(self.folder / OUTPUTS if self.folder else None)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read the tidy rows of a run: a run folder, or a parquet, CSV (.csv, .csv.gz) or JSON file. Raises StoreError."""
+    return Run(path).rows()
+
+
+def newest_run(parent: Path) -> Path | None:
+    """Find the run folder inside parent whose journal was written last; None where there is none."""
+    journals = sorted(parent.glob(f"*/{JOURNAL}"), key=lambda path: path.stat().st_mtime)
+    return journals[-1].parent if journals else None
