@@ -6,7 +6,8 @@ import pytest
 import torch
 from accelerator import DEVICE, Resident, standing_in
 
-from rescale_bench.api.registry import load_registry, method_has_weights
+from rescale_bench.api.records import all_parts
+from rescale_bench.api.registry import load_registry
 from rescale_bench.api.scales import lr_size
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnavailableError
@@ -66,7 +67,7 @@ def builder(spec, scale):
 
 
 def halves_have_weights(spec):
-    return method_has_weights(REGISTRY.choose_method(parse_spec(spec, "test")).record)
+    return all_parts(REGISTRY.choose_method(parse_spec(spec, "test")).record)
 
 
 def networks(item):

@@ -141,6 +141,8 @@ def test_one_broken_image_is_a_row_and_the_others_are_measured(capfd, images, tm
         ("- bicubic", ["must hold 'key: value'"]),
         ("methods: [bicubic", ["is not YAML"]),
         ("protocol: [a, b]", ["protocol", "a list is not expected"]),
+        ("seed: 1\nmethods: [bicubic]\nseed: 2", ["seed stands twice, in lines 1 and 3"]),
+        ("{seed: 1, 'seed': 1}", ["seed stands twice"]),
     ],
 )
 def test_configs_that_cannot_be_read(capfd, images, tmp_path, text, says):

@@ -8,6 +8,7 @@ import re
 import kept_run
 import pandas as pd
 import pytest
+import toys
 
 from rescale_bench.cli import main
 from rescale_bench.runs.folder import read_table
@@ -41,6 +42,20 @@ def test_tidy_files_come_back_as_the_run(run, tmp_path, ending):
     for name in ("cell", "method", "image", "scale", "metric", "status"):
         assert list(found[name]) == list(expected[name]), name
     pd.testing.assert_series_equal(found["value"], expected["value"], check_exact=True)
+
+
+@pytest.mark.parametrize("verb", ["export", "table", "check", "plot", "report", "published", "distribution"])
+def test_every_verb_that_reads_a_run_takes_its_plugins(run, tmp_path, capsys, verb):
+    more = ["--baseline", str(run)] if verb == "check" else []
+    missing = str(tmp_path / "missing.py")
+    assert main([verb, "-i", str(run), "--plugin", missing, *more, *["--format", "json"] * (verb == "export")]) == 2
+    assert f"plugin file {missing} does not exist" in capsys.readouterr().err
+
+
+def test_export_with_the_plugin_of_the_run(run, tmp_path, capsys):
+    plugin = toys.plugin_file(tmp_path, toys.FIXED)
+    assert export(run, "--format", "json", "--plugin", plugin) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 28
 
 
 def test_json_is_strict_and_complete(run, tmp_path):

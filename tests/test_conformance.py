@@ -3,13 +3,14 @@
 import pytest
 import toys
 
-from rescale_bench.api.registry import load_registry, method_has_weights
+from rescale_bench.api.records import all_parts
+from rescale_bench.api.registry import load_registry
 from rescale_bench.api.scales import parse_scales
 from rescale_bench.roundtrip.conformance import SIZES, verify
 
 REGISTRY = load_registry()
 WHOLE = sorted(name for name, method in REGISTRY.methods.items() if method.halves == {"down", "up"})
-CLASSIC = [name for name in WHOLE if not method_has_weights(REGISTRY.methods[name])]
+CLASSIC = [name for name in WHOLE if not all_parts(REGISTRY.methods[name])]
 LEARNED = [name for name in WHOLE if name not in CLASSIC]
 DERIVED = ["bicubic+lanczos3", "bicubic+edsr-baseline", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil",
            "fgrn-type3"]  # fmt: skip
@@ -17,7 +18,7 @@ HEAVY = ["car-edsr", "car-edsr-type3", "bicubic+edsr", "bicubic+edsr-type1"]
 
 
 def spec(name):
-    return f"{name}:weights=random" if method_has_weights(REGISTRY.method(name)) else name
+    return f"{name}:weights=random" if all_parts(REGISTRY.method(name)) else name
 
 
 ALL = "1.1,1.9,2,2.5,3,3.7,4"

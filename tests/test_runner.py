@@ -137,9 +137,29 @@ def test_scales_that_a_method_does_not_serve_are_left_out_and_said(images, tmp_p
     grid = plan(request_for(images, tmp_path, methods="boxes,boxes-type3", scales="1.5,2,3"), registry)
     assert {cell.scale for cell in grid if cell.method == "boxes"} == {"2", "3"}
     assert {cell.scale for cell in grid if cell.method == "boxes-type3"} == {"1.5", "2", "3"}
-    assert "boxes serves {2, 3, 4}: 1.5 left out" in grid.notes[0]
+    assert grid.notes[0] == "boxes serves {2, 3, 4}: 1.5 left out; boxes-type3 serves 1.5"
     with pytest.raises(UsageError, match="nothing to run"):
         plan(request_for(images, tmp_path, methods="boxes", scales="1.5"), registry)
+
+
+@pytest.mark.parametrize(
+    ("methods", "scales", "note"),
+    [
+        ("bicubic", "1,2", "bicubic serves (1, 64]: 1 left out"),
+        ("boxes", "1,2,5", "boxes serves {2, 3, 4}: 2 scales (1 … 5) left out"),
+        (
+            "boxes",
+            "1,1.5,2,2.5",
+            "boxes serves {2, 3, 4}: 3 scales (1 … 2.5) left out; boxes-type3 serves 2 scales (1.5 … 2.5)",
+        ),
+        ("triple", "2.5,3", "triple serves {3, 5}: 2.5 left out"),
+        ("boxes-type3", "2,5", "boxes-type3 serves (1, 4]: 5 left out"),
+    ],
+)
+def test_only_a_wrapper_that_serves_them_is_named(images, tmp_path, methods, scales, note):
+    triple = toys.FIXED.replace("boxes", "triple").replace("of(2, 3, 4)", "of(3, 5)")
+    registry = load_registry([toys.plugin_file(tmp_path, toys.FIXED), toys.plugin_file(tmp_path, triple, "triple")])
+    assert plan(request_for(images, tmp_path, methods=methods, scales=scales), registry).notes == (note,)
 
 
 def test_a_dry_run_counts_and_writes_nothing(images, tmp_path):

@@ -1,6 +1,7 @@
 """The training loop: determinism, exact resume, atomic checkpoints, stops, provenance."""
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -78,8 +79,8 @@ def registry():
 
 
 def job(registry, folder, output, method="irn", part="x2", changes="steps=6", name="small", **more):
-    text = f"validations=1,batch=2,patch=32,{TINY[method, part]},{changes}"
-    recipe = changed(choose_recipe(registry.method(method), name, part), text)
+    text = f"validations=1,batch=2,patch=32,{TINY[method, part]}"
+    recipe = changed(changed(choose_recipe(registry.method(method), name, part), text), changes)
     return TrainingJob(recipe, (folder,), output, tag="small", threads=1, quiet=True, **more)
 
 
@@ -374,6 +375,8 @@ def test_changes_are_typed(registry):
     assert new.layout["growth"] == 9
     with pytest.raises(UnknownNameError, match=r"layout\.growth"):
         changed(recipe, "layout.growht=9")
+    with pytest.raises(UsageError, match="batch is given twice"):
+        changed(recipe, "batch=4, batch=8")
     for wrong in (
         "batch=x",
         "batch=-1",
@@ -386,6 +389,24 @@ def test_changes_are_typed(registry):
     ):
         with pytest.raises(UsageError):
             changed(recipe, wrong)
+
+
+def test_validation_goes_through_a_codec_of_a_plugin(registry, folder, tmp_path):
+    def encode(pixels, options):
+        seen.append(pixels.shape)
+        return png.encode(pixels, options)
+
+    seen, png = [], registry.codecs["png"]
+    plain = job(registry, folder, tmp_path)
+    pool = load_pool(plain.data, plain.recipe.patch, 1)
+    own = dataclasses.replace(
+        registry,
+        codecs={**registry.codecs, "mine": dataclasses.replace(png, name="mine", encode=encode)},
+        methods={**registry.methods, "irn": dataclasses.replace(registry.methods["irn"], codec="mine")},
+    )
+    states = {"x2": registry.methods["irn"].initial("x2", 0)}
+    assert session.validator(plain, pool, own)(states) == session.validator(plain, pool, registry)(states)
+    assert seen == [(24, 24, 3)]
 
 
 def test_plateau_lowers_the_rate(registry, folder, tmp_path, monkeypatch):

@@ -43,8 +43,8 @@ class AidnLayout:
             routing_width = tensors[f"{net}.sa_adapt.0.adapt.routing.0.weight"].shape[0]
         except KeyError as error:
             raise WeightsError(f"{where}: not an AIDN: no tensor {error}") from None
-        blocks = count_layers(tensors, rf"{net}\.body\.(\d{1, 3})\.body\.")
-        adaptions = count_layers(tensors, rf"{net}\.sa_adapt\.(\d{1, 3})\.")
+        blocks = count_layers(tensors, rf"{net}\.body\.(\d{{1,3}})\.body\.")
+        adaptions = count_layers(tensors, rf"{net}\.sa_adapt\.(\d{{1,3}})\.")
         if len(compress) != 5 or len(pool) != 5 or blocks < adaptions or blocks % adaptions:
             raise WeightsError(
                 f"{where}: not an AIDN: {blocks} blocks, {adaptions} adaptions, weight_pool {tuple(pool)}, "

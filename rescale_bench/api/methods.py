@@ -222,6 +222,14 @@ _take_flags(Method)
 Find = Callable[[str], Method]
 
 
+def all_parts(method: Method) -> list[str]:
+    """List every weights part that a method knows of: counted, published, or needed at a scale from 1 to 64."""
+    tenths = (Decimal(count) / 10 for count in range(10, 641))
+    scales = method.scales.values or [method.scales.high, *(scale for scale in tenths if scale in method.scales)]
+    needed = [part for scale in sorted(scales) for part in method.parts(scale)]
+    return list(dict.fromkeys([*method.parameters, *(file.part for file in method.weights), *needed]))
+
+
 def qualified(method: Method, part: str) -> str:
     """Write a weights part with its owner, "edsr/x2"; parts of derived methods have theirs already."""
     return part if "/" in part else f"{method.name}/{part}"

@@ -18,7 +18,7 @@ import pluggy
 from rescale_bench.api import hookspecs
 from rescale_bench.api.metrics import Metric, SetMetric
 from rescale_bench.api.protocol_switches import with_switches
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value, all_parts
 from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
 
@@ -84,7 +84,7 @@ class Registry:
         if missing := {"down", "up"} - method.halves:
             half = missing.pop()
             raise UsageError(f"{method.name} has no {half}scaler; pair it, for example bicubic+{method.name}", about)
-        options = (*method.options, WEIGHTS) if method_has_weights(method) else method.options
+        options = (*method.options, WEIGHTS) if all_parts(method) else method.options
         values = resolve(spec, options, about)
         weights = str(values.pop("weights", ""))
         return Chosen(method, values, label(method.name, canonical(values, method.options)), weights)
@@ -117,12 +117,6 @@ class Registry:
     def origin(self, kind: str, name: str) -> str:
         """Say which plugin a name came from."""
         return self.origins.get((kind, name), "a name rule")
-
-
-def method_has_weights(method: Method) -> bool:
-    """Tell whether a method needs weights at any scale it serves."""
-    scales = method.scales.values or {method.scales.high}
-    return any(method.parts(scale) for scale in scales)
 
 
 def _choose(kind: str, known: Mapping[str, Any], spec: Spec, about: str) -> Chosen:

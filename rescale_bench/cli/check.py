@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_run, write_text
+from rescale_bench.cli.common import add_input, read_input, write_text
 
 
 def add(verbs: Any) -> None:
@@ -37,7 +37,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.runs.folder import read_table
 
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
-    _, current = read_run(known.input)
+    _, current = read_input(known)
     result = checks.check(current, read_table(Path(known.baseline)), tolerances)
     print(checks.report(result, known.worst))
     if known.junit:

@@ -25,15 +25,26 @@ def add_plugin_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
-    """Add -i, the run that a verb reads."""
+    """Add -i, the run that a verb reads, and --plugin, so that the plugins of the run may be named here too."""
     parser.add_argument("-i", "--input", metavar="RUN", help="run folder or tidy file (default: the newest in runs/)")
+    add_plugin_flag(parser)
 
 
 def registry(known: argparse.Namespace) -> Registry:
-    """Load all plugins."""
+    """Load all plugins, once for a command."""
     from rescale_bench.api.registry import load_registry
 
-    return load_registry(tuple(known.plugins or ()))
+    if "registry" not in known:
+        known.registry = load_registry(tuple(known.plugins or ()))
+    loaded: Registry = known.registry
+    return loaded
+
+
+def read_input(known: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
+    """Read the run of -i, or the newest one under runs/. Raises UsageError, StoreError, and PluginError."""
+    if known.plugins:
+        registry(known)
+    return read_run(known.input)
 
 
 def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:

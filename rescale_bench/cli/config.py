@@ -44,7 +44,8 @@ def _from_file(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         # BaseLoader keeps every scalar as its text, so 4.0 and 2.50 stay the decimals they were written as.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        text = path.read_text(encoding="utf-8")
+        tree, content = yaml.compose(text, Loader=yaml.BaseLoader), yaml.load(text, Loader=yaml.BaseLoader)
     except OSError as error:
         raise UsageError(f"--config: cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     # Escapes beyond Unicode raise ValueError or OverflowError, thousands of brackets RecursionError.
@@ -52,6 +53,12 @@ def _from_file(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UsageError(f"--config: {path} must hold 'key: value' lines such as 'methods: [bicubic, irn]'")
+    lines: dict[str, int] = {}
+    for node, _ in tree.value if tree else ():  # PyYAML keeps the last of two equal keys and says nothing
+        line = node.start_mark.line + 1
+        if node.value in lines:
+            raise UsageError(f"--config: {path}: {node.value} stands twice, in lines {lines[node.value]} and {line}")
+        lines[node.value] = line
     for key in content:
         if key not in keys:
             raise UnknownNameError(f"key in {path}", str(key), keys)

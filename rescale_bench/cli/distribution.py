@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry, say
+from rescale_bench.cli.common import add_input, read_input, registry, say
 from rescale_bench.errors import UsageError
 
 
@@ -22,7 +22,6 @@ def add(verbs: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=("plain", "markdown", "csv", "json"), default="plain")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -34,7 +33,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     plugins = registry(known)
     metrics = [_metric(name.strip(), plugins) for name in known.metrics.split(",")]
-    path, frame = read_run(known.input)
+    path, frame = read_input(known)
     found = measure_distribution(
         path, frame, metrics,
         single_plane=lambda name: plugins.choose_protocol(name).plane == "y",

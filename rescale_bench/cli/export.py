@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, read_run, say, write_text
+from rescale_bench.cli.common import add_input, read_input, say, write_text
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
@@ -41,7 +41,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if not (known.format or known.output or known.leaderboard or known.rows):
         raise UsageError("export: say what to write: --format and -o FILE, --leaderboard FILE or --rows FILE")
     form = _format(known)
-    folder, frame = read_run(known.input)
+    folder, frame = read_input(known)
     if form == "latex":
         _latex(folder, frame, known)
     elif form:
@@ -49,7 +49,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.leaderboard:
         _leaderboard(Path(known.leaderboard), frame, folder, known)
     if known.rows:
-        _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "--rows", ROWS), "--rows")
+        _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "--rows", ROWS), "rows")
     return 0
 
 
@@ -105,7 +105,7 @@ def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace
     say(f"wrote {path}")
 
 
-def _tidy(name: str | None, frame: Any, form: str, flag: str) -> None:
+def _tidy(name: str | None, frame: Any, form: str, setting: str) -> None:
     from rescale_bench.runs.table import rows_text, write_rows
 
     if not name:
@@ -115,5 +115,5 @@ def _tidy(name: str | None, frame: Any, form: str, flag: str) -> None:
     try:
         write_rows(Path(name), frame, kind)
     except OSError as error:
-        raise UsageError(f"{flag}: cannot write {name}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {name}: {(error.strerror or str(error)).lower()}", setting) from None
     say(f"wrote {name}")

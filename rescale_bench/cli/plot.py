@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, add_plugin_flag, read_run, registry, say
+from rescale_bench.cli.common import add_input, read_input, registry, say
 from rescale_bench.cli.table import metric_names
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ def add(verbs: Any) -> None:
     parser.add_argument("--no-direct", action="store_true", help="rate-distortion: leave out JPEG of the HR itself")
     parser.add_argument("--interpolation", choices=("akima", "pchip", "cubic"), default="akima",
                         help="of BD-rate and BD-PSNR (default: akima)")  # fmt: skip
-    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -46,7 +45,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     del given
     from rescale_bench.plots import figure, save
 
-    run, frame = read_run(known.input)
+    run, frame = read_input(known)
     options = _options(known)
     references = _references(known, run, frame, options)
     path = Path(known.output or f"{known.kind}.png")

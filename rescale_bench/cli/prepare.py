@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rescale_bench.api.records import all_parts
 from rescale_bench.cli.common import add_plugin_flag, described, registry, say
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
@@ -100,9 +101,11 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     plugins = registry(known)
     method = plugins.method(known.method)
-    parts = list(method.parameters)
-    if method.traits.derived or method.initial is None or not parts:
-        raise UsageError(f"weights import: {method.name} has no weights of its own")
+    parts = all_parts(method)
+    if method.traits.derived or not parts:
+        raise UsageError(f"{method.name} has no weights of its own", "method")
+    if method.initial is None:
+        raise UsageError(f"{method.name} declares no `initial`, so nothing says which keys its network has", "method")
     if known.part not in parts:
         raise UnknownNameError(f"part of {method.name}", known.part, parts)
     layouts = {part: _layout(method, part) for part in parts}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, add_plugin_flag, naming, read_run, registry
+from rescale_bench.cli.common import add_input, naming, read_input, registry
 
 
 def add(verbs: Any) -> None:
@@ -28,7 +28,6 @@ def add(verbs: Any) -> None:
         help="do not score the outputs of `run --keep` again under other protocols where numbers differ",
     )
     parser.add_argument("--format", choices=("plain", "markdown", "csv", "json"), default="plain")
-    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -38,7 +37,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench import checks
 
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
-    path, frame = read_run(known.input)
+    path, frame = read_input(known)
     plugins = registry(known)
     place = Path(known.table or known.tables) if known.table or known.tables else checks.shipped_tables()
     with naming("table" if known.table else "tables"):

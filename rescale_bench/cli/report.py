@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, add_plugin_flag, command_line, read_run, registry, say, write_text
+from rescale_bench.cli.common import add_input, command_line, read_input, registry, say, write_text
 from rescale_bench.cli.table import add_view
 from rescale_bench.errors import UsageError
 
@@ -28,7 +28,6 @@ def add(verbs: Any) -> None:
     parser.add_argument("--budget", type=int, default=30, metavar="MB",
                         help="size of the page at most, in 10^6 bytes; pictures give way (default: 30)")  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -45,7 +44,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     if not LEAST <= known.budget <= MOST:
         raise UsageError(f"--budget: {known.budget} is outside {LEAST} to {MOST} MB")
-    path, frame = read_run(known.input)
+    path, frame = read_input(known)
     output = Path(known.output) if known.output else (path if path.is_dir() else path.parent) / "report.html"
     metrics = tuple(name.strip() for name in known.metrics.split(",")) if known.metrics else None
     source = read_source(path, frame)

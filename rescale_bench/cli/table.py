@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rescale_bench.cli.common import add_input, naming, read_run
+from rescale_bench.cli.common import add_input, naming, read_input
 
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 
@@ -46,7 +46,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.runs.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
-    path, frame = read_run(known.input)
+    path, frame = read_input(known)
     if known.rank:
         from rescale_bench.tables.ranks import rank_board, rank_methods
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rescale_bench.api.metrics import AnyMetric
-from rescale_bench.api.records import Codec, Method
-from rescale_bench.api.registry import Registry, method_has_weights
+from rescale_bench.api.records import Codec, Method, all_parts
+from rescale_bench.api.registry import Registry
 from rescale_bench.codecs import encode_decode
 from rescale_bench.datasets.research import DATA_VARIABLE, data_folders
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
@@ -18,7 +18,7 @@ from rescale_bench.weights import files as weights_files
 def weights(registry: Registry) -> Iterator[Check]:
     """List the weights of each method that needs some, and find damaged files."""
     for method in registry.methods.values():
-        if not method_has_weights(method):
+        if not all_parts(method):
             continue
         entries = weights_files.available(method.name, method.shipped)
         for entry in entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,7 +197,7 @@ def _parts(
     """Choose a method's weights, and together those scales that take the same."""
     record: Method = method.record
     served = [scale for scale in scales if scale in record.scales]
-    notes.extend(_not_served(method, scales, served))
+    notes.extend(_not_served(method, [scale for scale in scales if scale not in served], registry))
     by_weights: dict[ChosenWeights, list[Decimal]] = {}
     for scale in served:
         by_weights.setdefault(choose_weights(method, scale, registry), []).append(scale)
@@ -231,12 +232,22 @@ def _refused(method: Chosen, request: Request, batch: int, compiled: bool) -> It
         yield f"--batch: {method.label} {reason}; it is measured as without"
 
 
-def _not_served(method: Chosen, scales: Sequence[Decimal], served: Sequence[Decimal]) -> Iterator[str]:
-    missing = [str(scale) for scale in scales if scale not in served]
-    if missing:
-        which = missing[0] if len(missing) == 1 else f"{len(missing)} scales ({missing[0]} … {missing[-1]})"
-        text = f"{method.label} serves {method.record.scales}: {which} left out"
-        yield text if method.record.traits.derived else f"{text}; {method.record.name}-type3 may serve them"
+def _not_served(method: Chosen, missing: Sequence[Decimal], registry: Registry) -> Iterator[str]:
+    """Say which scales are left out, and which wrapper of the method would serve them."""
+    if not missing:
+        return
+    text = f"{method.label} serves {method.record.scales}: {_counted(missing)} left out"
+    for rule in () if method.record.traits.derived else registry.rules:
+        with contextlib.suppress(UsageError):  # where the rule cannot wrap this method
+            wrapper = registry.method(rule.form.replace("NAME", method.record.name))
+            if wrapper.traits.indirect and (served := [scale for scale in missing if scale in wrapper.scales]):
+                text += f"; {wrapper.name} serves {_counted(served)}"
+                break
+    yield text
+
+
+def _counted(scales: Sequence[Decimal]) -> str:
+    return str(scales[0]) if len(scales) == 1 else f"{len(scales)} scales ({scales[0]} … {scales[-1]})"
 
 
 # --- what is there ---------------------------------------------------------------

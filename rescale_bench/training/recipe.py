@@ -150,8 +150,12 @@ def choose_recipe(method: Method, name: str, part: str) -> Recipe:
 
 def changed(recipe: Recipe, text: str) -> Recipe:
     """Apply "batch=4,adam.rate=1e-3,layout.growth=8" to a recipe. Raises UsageError, UnknownNameError."""
+    given: set[str] = set()
     for item in (part.strip() for part in text.split(",") if part.strip()):
         key, equals, value = item.partition("=")
+        if key.strip() in given:
+            raise UsageError(f"{key.strip()} is given twice", "changes")
+        given.add(key.strip())
         if not equals:
             raise UsageError(f"'{item}' is not KEY=VALUE", "changes")
         recipe = _changed(recipe, key.strip(), value.strip())
