@@ -10,7 +10,7 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-from rescale_bench.checks.regression import IDENTITY, plain_rows, scored
+from rescale_bench.checks.regression import IDENTITY, plain_rows, repeatable, scored
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.runs import schema
 from rescale_bench.runs.schema import LABEL, row_label
@@ -128,11 +128,10 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str] | None
         _check_names(metrics, {row["metric"] for row in (*mine, *theirs)})
         mine, theirs = ([row for row in rows if _wanted(row["metric"], metrics)] for rows in (mine, theirs))
     pairs, only_a, only_b = _paired(mine, theirs)
-    about = _abouts(b) | _abouts(a)
     groups: dict[tuple[Place, tuple[str, ...]], list[Pair]] = {}
     for pair in pairs:
         groups.setdefault((_place(pair[0]), _differing(pair)), []).append(pair)
-    found = [_difference(place, names, members, about) for (place, names), members in groups.items()]
+    found = [_difference(place, names, members) for (place, names), members in groups.items()]
     alone = [*_one_sided("A", only_a, theirs), *_one_sided("B", only_b, mine)]
     return RunComparison(
         tuple(sorted(found, key=lambda one: (one.place.order, one.differs))),
@@ -190,17 +189,19 @@ def _differing(pair: Pair) -> tuple[str, ...]:
     return names
 
 
-def _difference(
-    place: Place, names: Sequence[str], pairs: Sequence[Pair], about: Mapping[str, tuple[Direction, str, int]]
-) -> RunDifference:
-    direction, unit, decimals = about[place.metric]
+def _difference(place: Place, names: Sequence[str], pairs: Sequence[Pair]) -> RunDifference:
+    first = pairs[0][0]
+    direction = cast(Direction, first["direction"] or "none")
     by_image: dict[str, list[float]] = {}
     largest, where = None, ""
     for a, b in pairs:
         if not (scored(a) and scored(b)):
             continue
-        step = _step(float(a["value"]), float(b["value"]))
-        by_image.setdefault(a["image"], []).append(step if _finite(a, b) else math.inf)
+        before, after = float(a["value"]), float(b["value"])
+        # Two infinities of one sign agree, though their difference has no value.
+        step = 0.0 if before == after else after - before
+        finite_both = math.isfinite(before) and math.isfinite(after)
+        by_image.setdefault(a["image"], []).append(step if finite_both else math.inf)
         if largest is None or abs(step) > abs(largest):
             largest, where = step, _image(a)
     finite = {image: fmean(steps) for image, steps in by_image.items() if all(map(math.isfinite, steps))}
@@ -217,27 +218,14 @@ def _difference(
         largest_image=where if largest else "",
         lost=tuple(_image(a) for a, b in numbers if not scored(b)),
         gained=tuple(_image(b) for a, b in numbers if not scored(a)),
-        unit=unit,
-        decimals=decimals,
-        repeatable=all(_repeatable(row) for pair in pairs for row in pair),
+        unit=first["unit"],
+        decimals=int(first["decimals"] or 3),
+        repeatable=all(repeatable(row) for pair in pairs for row in pair),
     )
-
-
-def _step(a: float, b: float) -> float:
-    # Two infinities of one sign agree, though their difference has no value.
-    return 0.0 if a == b else b - a
-
-
-def _finite(a: Row, b: Row) -> bool:
-    return math.isfinite(a["value"]) and math.isfinite(b["value"])
 
 
 def _bits(row: Row) -> bytes:
     return struct.pack("<d", row["value"])
-
-
-def _repeatable(row: Row) -> bool:
-    return row["repeatable"].lower() not in ("false", "0")
 
 
 def _sides(name: str, pairs: Sequence[Pair]) -> str:
@@ -246,19 +234,6 @@ def _sides(name: str, pairs: Sequence[Pair]) -> str:
         return ""
     a, b = found.pop()
     return f"{a[:8]} → {b[:8]}" if name.endswith("sha256") else f"{a} → {b}"
-
-
-def _abouts(frame: pd.DataFrame) -> dict[str, tuple[Direction, str, int]]:
-    """Say of each metric its direction, unit and decimals, as far as the table knows."""
-    names = [name for name in ("direction", "unit", "decimals") if name in frame.columns]
-    found: dict[str, tuple[Direction, str, int]] = {}
-    for row in frame[["metric", *names]].drop_duplicates("metric").to_dict("records"):
-        digits = row.get("decimals")
-        known = isinstance(digits, (int, float)) and not math.isnan(digits)
-        direction = row["direction"] if row.get("direction") in ("up", "down") else "none"
-        unit = row["unit"] if isinstance(row.get("unit"), str) else ""
-        found[str(row["metric"])] = (cast(Direction, direction), unit, int(cast(float, digits)) if known else 3)
-    return found
 
 
 def _one_sided(side: str, rows: Sequence[Row], others: Sequence[Row]) -> list[OneSided]:
@@ -275,7 +250,7 @@ def _one_sided(side: str, rows: Sequence[Row], others: Sequence[Row]) -> list[On
         OneSided(
             side, place, tuple(sorted({_image(row) for row in members})),
             tuple(sorted({row["metric"] for row in members})) if found is parts else (),
-            sum(1 for row in members if scored(row) and _repeatable(row)),
+            sum(1 for row in members if scored(row) and repeatable(row)),
         )
         for found in (whole, parts) for place, members in found.items()
     ]  # fmt: skip

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rescale_bench.api.specs import method_label
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
 from rescale_bench.runs import schema
-from rescale_bench.runs.schema import KEY, plain_text
+from rescale_bench.runs.schema import KEY, LABEL, plain_text, row_label
 from rescale_bench.runs.table import complete
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ CONTENT = tuple(name for name in schema.CONTENT if name not in ("cell", "weights
 """What must be equal as well; where both runs state it and differ, the numbers mean different things.
 
 Weights may have been trained anew, and code may have another version: that is what the gate is for."""
-READ = (*IDENTITY, *schema.CONTENT, "value", "status", "error", "direction", "repeatable", "tolerance")
+READ = (*IDENTITY, *schema.CONTENT, "value", "status", "error", *schema.METRIC)
 ROUNDING = 1e-12
 """Relative slack, so that 30.40 − 30.39 does not exceed a tolerance of 0.01 by its last bit."""
 
@@ -55,8 +54,8 @@ class CellComparison:
 
     @property
     def method(self) -> str:
-        """Name the method with its options and weights."""
-        return method_label(self.row["method"], self.row["options"], self.row["weights"])
+        """Name the method with its options and weights, and how it ran where that is not as usual."""
+        return row_label([self.row[name] for name in LABEL])
 
     @property
     def group(self) -> str:
@@ -129,6 +128,11 @@ def _order(one: CellComparison) -> tuple[bool, float, tuple[str, ...]]:
 def _wanted(row: Mapping[str, Any], given: Given) -> bool:
     if row["metric"] in given or row["metric"].partition(":")[0] in given:
         return True
+    return repeatable(row)
+
+
+def repeatable(row: Mapping[str, Any]) -> bool:
+    """Tell whether the metric of a row gives the same number again, as clocks and memory do not."""
     return str(row["repeatable"]).lower() not in ("false", "0", "0.0")
 
 

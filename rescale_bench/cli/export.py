@@ -14,6 +14,7 @@ from rescale_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from rescale_bench.runs.table import TidyFormat
+    from rescale_bench.tables import Leaderboard
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".json": "json", ".tex": "latex"}
@@ -43,11 +44,14 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     form = _format(known)
     folder, frame = read_input(known)
     if form == "latex":
-        _latex(folder, frame, known)
+        _latex(_board(folder, frame, known), known.output)
     elif form:
         _tidy(known.output, _chosen(frame, known), form, "output")
     if known.leaderboard:
-        _leaderboard(Path(known.leaderboard), frame, folder, known)
+        path = Path(known.leaderboard)
+        if path.suffix not in ENDINGS:
+            raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
+        _leaderboard(path, _board(folder, frame, known), folder)
     if known.rows:
         _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "--rows", ROWS), "rows")
     return 0
@@ -78,27 +82,28 @@ def _chosen(frame: Any, known: argparse.Namespace) -> Any:
     return frame if names is None else frame[frame["metric"].isin(choose_metrics(frame, names))]
 
 
-def _latex(folder: Path, frame: Any, known: argparse.Namespace) -> None:
+def _board(folder: Path, frame: Any, known: argparse.Namespace) -> Leaderboard:
     from rescale_bench.runs.set_values import read_set_values
-    from rescale_bench.tables import leaderboard, render
+    from rescale_bench.tables import leaderboard
 
-    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
+    return leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
+
+
+def _latex(board: Leaderboard, output: str | None) -> None:
+    from rescale_bench.tables import render
+
     text = "% Needs \\usepackage{booktabs}.\n" + render(board, "latex").rstrip("\n") + "\n"
-    if not known.output:
+    if not output:
         sys.stdout.write(text)
         return
-    write_text(Path(known.output), text, "output")
-    say(f"wrote {known.output}")
+    write_text(Path(output), text, "output")
+    say(f"wrote {output}")
 
 
-def _leaderboard(path: Path, frame: Any, folder: Path, known: argparse.Namespace) -> None:
+def _leaderboard(path: Path, board: Leaderboard, folder: Path) -> None:
     from rescale_bench.runs.folder import Run
-    from rescale_bench.runs.set_values import read_set_values
-    from rescale_bench.tables import leaderboard, leaderboard_page, render
+    from rescale_bench.tables import leaderboard_page, render
 
-    if path.suffix not in ENDINGS:
-        raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
-    board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
     markdown = path.suffix == ".md"
     text = leaderboard_page(board, "\n".join(Run(folder).history)) if markdown else render(board, ENDINGS[path.suffix])
     write_text(path, text.rstrip("\n") + "\n", "leaderboard")

@@ -10,10 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import combinations
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
 from rescale_bench.statistics import paired as statistics
@@ -172,29 +171,25 @@ def _why(score: Score) -> str:
 
 def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> list[Ranking]:
     """Rank over data sets of equal weight: the methods that have a rank in each of them."""
-    settings: dict[tuple[str, str, str, str, str], list[list[Score]]] = {}
+    settings: dict[tuple[Group, str], list[list[Score]]] = {}
     for (metric, group), members in by_group.items():
-        key = (metric, group.protocol, group.protocol_version, group.codec, group.scale)
-        settings.setdefault(key, []).append([score for score in members if score.ranked and score.finite])
+        kept = [score for score in members if score.ranked and score.finite]
+        settings.setdefault((dataclasses.replace(group, dataset=""), metric), []).append(kept)
     found = []
-    for (_, protocol, version, codec, scale), sets in sorted(settings.items(), key=_by_scale):
+    for (group, _), sets in sorted(settings.items(), key=lambda item: (item[0][0].order, item[0][1])):
         shared = set.intersection(*({score.label for score in members} for members in sets))
         if len(sets) < 2 or len(shared) < 2:
             continue
         values: dict[str, dict[str, Mapping[str, float]]] = {label: {} for label in sorted(shared)}
         for score in (score for members in sets for score in members if score.label in shared):
             values[score.label][score.group.dataset] = score.finite
-        names = sorted(members[0].group.dataset for members in sets)
-        group = Group(protocol, version, f"{' + '.join(names)}, equal weight", codec, scale)
         first = sets[0][0]
-        images = sum(len(one) for one in next(iter(values.values())).values())
-        found.append(Ranking(group, metric_column(first), images, _ranks(values, first.about.direction)))
+        names = " + ".join(sorted(members[0].group.dataset for members in sets))
+        images = sum(len(one) for one in values[min(shared)].values())
+        ranks = _ranks(values, first.about.direction)
+        named = dataclasses.replace(group, dataset=f"{names}, equal weight")
+        found.append(Ranking(named, metric_column(first), images, ranks))
     return found
-
-
-def _by_scale(item: tuple[tuple[str, str, str, str, str], Any]) -> tuple[str, str, str, Decimal, str]:
-    metric, protocol, version, codec, scale = item[0]
-    return protocol, version, codec, Decimal(scale), metric
 
 
 def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], direction: Direction) -> tuple[Rank, ...]:
