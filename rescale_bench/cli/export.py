@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, read_input, say, write_text
+from rescale_bench.cli.common import add_input, read_run, say, write_text
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
@@ -42,7 +42,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if not (known.format or known.output or known.leaderboard or known.rows):
         raise UsageError("export: say what to write: --format and -o FILE, --leaderboard FILE or --rows FILE")
     form = _format(known)
-    folder, frame = read_input(known)
+    folder, frame = read_run(known.input)
     if form == "latex":
         _latex(_board(folder, frame, known), known.output)
     elif form:
@@ -50,10 +50,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.leaderboard:
         path = Path(known.leaderboard)
         if path.suffix not in ENDINGS:
-            raise UsageError(f"--leaderboard: {path} ends in none of {' '.join(ENDINGS)}")
+            raise UsageError(f"{path} ends in none of {' '.join(ENDINGS)}", "leaderboard")
         _leaderboard(path, _board(folder, frame, known), folder)
     if known.rows:
-        _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "--rows", ROWS), "rows")
+        _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "rows", ROWS), "rows")
     return 0
 
 
@@ -63,14 +63,14 @@ def _format(known: argparse.Namespace) -> str:
         raise UsageError("--format parquet: a table in bytes needs -o FILE")
     if known.format or not known.output:
         return str(known.format or "")
-    return _ending(known.output, "--output", tuple(FORMATS))
+    return _ending(known.output, "output", tuple(FORMATS))
 
 
-def _ending(name: str, flag: str, endings: Sequence[str]) -> str:
+def _ending(name: str, about: str, endings: Sequence[str]) -> str:
     found = [ending for ending in endings if Path(name).name.endswith(ending)]
     if not found:
-        hint = "; give --format, or --leaderboard FILE for .md, .html and .txt" if flag == "--output" else ""
-        raise UsageError(f"{flag}: {name} ends in none of {' '.join(endings)}{hint}")
+        hint = "; give --format, or --leaderboard FILE for .md, .html and .txt" if about == "output" else ""
+        raise UsageError(f"{name} ends in none of {' '.join(endings)}{hint}", about)
     return FORMATS[found[0]]
 
 
@@ -110,7 +110,7 @@ def _leaderboard(path: Path, board: Leaderboard, folder: Path) -> None:
     say(f"wrote {path}")
 
 
-def _tidy(name: str | None, frame: Any, form: str, setting: str) -> None:
+def _tidy(name: str | None, frame: Any, form: str, about: str) -> None:
     from rescale_bench.runs.table import rows_text, write_rows
 
     if not name:
@@ -120,5 +120,5 @@ def _tidy(name: str | None, frame: Any, form: str, setting: str) -> None:
     try:
         write_rows(Path(name), frame, kind)
     except OSError as error:
-        raise UsageError(f"cannot write {name}: {(error.strerror or str(error)).lower()}", setting) from None
+        raise UsageError(f"cannot write {name}: {(error.strerror or str(error)).lower()}", about) from None
     say(f"wrote {name}")
