@@ -206,5 +206,5 @@ def test_stored_outputs_are_what_was_scored(images, tmp_path):
 
 def test_numbers_below_their_limits_are_refused():
     for changes in ({"limit": -1}, {"jobs": 0}, {"threads": -2}, {"seed": -1}):
-        with pytest.raises(UsageError, match="--"):
+        with pytest.raises(UsageError, match="is below"):
             Request(**changes)

@@ -140,7 +140,7 @@ def test_backend_and_scheduler_belong_together():
     for given in ({"backend": "dask"}, {"scheduler": "tcp://127.0.0.1:8786"}):
         with pytest.raises(UsageError, match="belong together"):
             Request(**given)
-    with pytest.raises(UsageError, match="--keep"):
+    with pytest.raises(UsageError, match="leaves no images"):
         Request(backend="dask", scheduler="tcp://127.0.0.1:8786", keep=True)
 
 

@@ -144,7 +144,7 @@ def test_only_methods_that_take_batches_and_draw_nothing_get_them(images, tmp_pa
         batch = set(pd.read_parquet(tmp_path / methods / "results.parquet")["batch"])
         assert batch == {4 if methods == "boxes2" else 1}
     notes = run(asked).notes
-    assert notes == ("--batch: draws draws random numbers; it is measured as without",)
+    assert notes == ("batch: draws draws random numbers; it is measured as without",)
 
 
 def test_a_batch_that_breaks_is_run_one_by_one_and_fails_alone(images, tmp_path, monkeypatch):
@@ -184,9 +184,9 @@ def test_batches_go_to_worker_processes_too(images, tmp_path):
 
 def test_batches_and_guards_do_not_mix():
     for changes in ({"timeout": 5}, {"memory_limit": "1GB"}, {"backend": "dask", "scheduler": "tcp://x:1"}):
-        with pytest.raises(UsageError, match="--batch"):
+        with pytest.raises(UsageError, match="a cell runs alone"):
             Request(batch=2, **changes)
-    with pytest.raises(UsageError, match="--batch: 0 is below 1"):
+    with pytest.raises(UsageError, match="0 is below 1"):
         Request(batch=0)
 
 
@@ -335,7 +335,7 @@ def test_compiled_cells_are_cells_of_their_own(images, tmp_path):
     assert compiled["bicubic"] == plain["bicubic"]
     assert compiled["irn"].cell != plain["irn"].cell
     assert (compiled["irn"].dtype, compiled["irn"].compiled) == ("float32", True)
-    assert "--compile: bicubic has nothing to compile" in grid.notes[0]
+    assert "compile: bicubic has nothing to compile" in grid.notes[0]
 
 
 def test_without_a_compiler_the_run_does_not_start(images, tmp_path, monkeypatch):

@@ -27,10 +27,10 @@ try:
     from distributed import Client, WorkerPlugin, get_worker
     from distributed.scheduler import KilledWorker
 except ImportError:
-    raise UnavailableError("--backend dask needs Dask: pip install 'rescale-bench[cluster]'") from None
+    raise UnavailableError("Dask is not installed: pip install 'rescale-bench[cluster]'", "backend") from None
 
 CONNECT_SECONDS = 15
-ENDED = "it ended every worker that tried it; with --timeout or --memory-limit the cell's own process ends instead"
+ENDED = "it ended every worker that tried it; with a timeout or a memory limit the cell's own process ends instead"
 SAME = ("rescale-bench", "torch", "numpy", "scipy", "scikit-image", "pillow", "imagecodecs", "pyiqa", "lpips")
 """Packages whose versions must be the same on every worker."""
 
@@ -49,7 +49,7 @@ class Cluster:
         try:
             self.client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise UnavailableError(f"--scheduler: nothing answers at {scheduler}: {error}") from None
+            raise UnavailableError(f"nothing answers at {scheduler}: {error}", "scheduler") from None
         try:
             self._check_workers(scheduler)
             self.client.register_plugin(self.seat, name=self.seat.name)
@@ -62,14 +62,14 @@ class Cluster:
         try:
             self.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
-            raise UnavailableError(f"--scheduler: {scheduler} has no worker; start `dask worker`") from None
+            raise UnavailableError(f"{scheduler} has no worker; start `dask worker`", "scheduler") from None
         try:
             refusals = self.client.run(self.seat.refusal)
         except ImportError as error:
-            raise UnavailableError(f"--scheduler: a worker lacks rescale-bench: {error}; install it there") from None
+            raise UnavailableError(f"a worker lacks rescale-bench: {error}; install it there", "scheduler") from None
         for worker, refusal in refusals.items():
             if refusal:
-                raise UnavailableError(f"worker {worker} {refusal}")
+                raise UnavailableError(f"worker {worker} {refusal}", "scheduler")
 
     def submit(self, cells: Batch) -> Future[list[Line]]:
         """Queue a batch for any worker; Dask gives those of a lost worker to another one."""

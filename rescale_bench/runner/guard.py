@@ -89,7 +89,7 @@ class Guard:
                 answer = child.answers.get(timeout=INTERVAL)
             except queue.Empty:
                 if end is not None and time.monotonic() > end:
-                    raise _StoppedError(f"{late}; raise --timeout") from None
+                    raise _StoppedError(f"{late}; allow it more") from None
                 if self.closed:
                     raise _StoppedError("the run was stopped") from None
                 self._check_memory(child)
@@ -102,9 +102,7 @@ class Guard:
         limit = self.setup.memory_limit
         used = resident_bytes(child.process.pid) if limit else None
         if used is not None and used > limit:
-            raise _StoppedError(
-                f"its process held more than {limit / 1e9:.3g} GB; raise --memory-limit, or try --tile auto"
-            )
+            raise _StoppedError(f"its process held more than {limit / 1e9:.3g} GB; allow it more, or try tile=auto")
 
 
 class _StoppedError(Exception):

@@ -179,7 +179,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, RescaleBenchError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "out of memory; --tile auto may help"
+        return "out of memory; tile=auto may help"
     text = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {text}"
 

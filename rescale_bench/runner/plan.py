@@ -112,9 +112,9 @@ def plan(request: Request, registry: Registry) -> Plan:
     """Turn a request into a plan. Raises UsageError, and UnavailableError for missing images or weights."""
     protocol = registry.choose_protocol(request.protocol)
     scales = parse_scales(request.scales)
-    methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "--methods"))
+    methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "methods"))
     names = request.metrics or ",".join(registry.default_metrics)
-    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "--metrics"))
+    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
     _refuse_sets(metrics)
     codecs = _codecs(request, registry, protocol)
     notes: list[str] = []
@@ -129,8 +129,9 @@ def _refuse_sets(metrics: Sequence[Chosen]) -> None:
     for metric in metrics:
         if isinstance(metric.record, SetMetric):
             raise UsageError(
-                f"--metrics: {metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
-                f"`rescale-bench distribution --metrics {metric.record.name}`"
+                f"{metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
+                f"`rescale-bench distribution --metrics {metric.record.name}`",
+                "metrics",
             )
 
 
@@ -142,9 +143,9 @@ def _codecs(request: Request, registry: Registry, protocol: Protocol) -> tuple[C
     """Choose the codecs that were asked for; none where each method takes its own."""
     if protocol.lr_rounding == "none":
         if request.codecs:
-            raise UsageError(f"--codecs: protocol {protocol.name} passes the LR in float, without a file")
+            raise UsageError(f"protocol {protocol.name} passes the LR in float, without a file", "codecs")
         return (None,)
-    specs = parse_list(request.codecs, "--codecs") if request.codecs else []
+    specs = parse_list(request.codecs, "codecs") if request.codecs else []
     return tuple(_distinct(registry.choose_codec(spec) for spec in specs))
 
 
@@ -155,7 +156,7 @@ def _pictures(request: Request, registry: Registry, notes: list[str]) -> list[Pi
     """List the images of all data sets, the largest file first."""
     texts = [text.strip() for text in request.datasets.split(",")]
     if not all(texts):
-        raise UsageError(f"--datasets: empty entry in '{request.datasets}'")
+        raise UsageError(f"empty entry in '{request.datasets}'", "datasets")
     found: list[Picture] = []
     names: set[str] = set()
     for text in dict.fromkeys(texts):
@@ -163,7 +164,7 @@ def _pictures(request: Request, registry: Registry, notes: list[str]) -> list[Pi
         if dataset.name in names:
             # Two folders called alike would share rows of the table.
             raise UsageError(
-                f"--datasets: '{request.datasets}' holds two data sets called {dataset.name}; rename one folder"
+                f"'{request.datasets}' holds two data sets called {dataset.name}; rename one folder", "datasets"
             )
         names.add(dataset.name)
         files = dataset.images()
@@ -218,18 +219,16 @@ def _check_tile(method: Method, margins: Iterable[int | None], request: Request)
     """Refuse tiles of a given size where they cannot equal the whole; say where auto will not tile."""
     for reason in dict.fromkeys(filter(None, (why_whole(method, margin) for margin in margins))):
         if request.fixed_tile:
-            raise UsageError(
-                f"--tile {request.tile}: {reason}, so its tiles differ from the whole; use --tile auto or off"
-            )
-        yield f"--tile auto: {reason}; it runs on whole images only"
+            raise UsageError(f"{request.tile}: {reason}, so its tiles differ from the whole; use auto or off", "tile")
+        yield f"tile=auto: {reason}; it runs on whole images only"
 
 
 def _refused(method: Chosen, request: Request, batch: int, compiled: bool) -> Iterator[str]:
     if request.compile and not compiled:
-        yield f"--compile: {method.label} has nothing to compile; it is measured as without"
+        yield f"compile: {method.label} has nothing to compile; it is measured as without"
     if request.batch > 1 and batch == 1:
         reason = "draws random numbers" if method.record.traits.batches else "takes one image at a time"
-        yield f"--batch: {method.label} {reason}; it is measured as without"
+        yield f"batch: {method.label} {reason}; it is measured as without"
 
 
 def _not_served(method: Chosen, missing: Sequence[Decimal], registry: Registry) -> Iterator[str]:

@@ -63,23 +63,25 @@ class Request:
     scheduler: str = ""
 
     def __post_init__(self) -> None:
-        """Check the numbers. Raises UsageError naming the flag."""
+        """Check what can be checked without plugins. Raises UsageError."""
         lowest = {"limit": 0, "jobs": 1, "threads": 0, "seed": 0, "timeout": 0, "batch": 1}
-        for flag, low in lowest.items():
-            if getattr(self, flag) < low:
-                raise UsageError(f"--{flag}: {getattr(self, flag)} is below {low}")
-        for flag, choices in (("dtype", DTYPES), ("backend", BACKENDS)):
-            if getattr(self, flag) not in choices:
-                raise UsageError(f"--{flag}: '{getattr(self, flag)}' is none of {', '.join(choices)}")
+        for name, low in lowest.items():
+            if getattr(self, name) < low:
+                raise UsageError(f"{getattr(self, name)} is below {low}", name)
+        for name, choices in (("dtype", DTYPES), ("backend", BACKENDS)):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"'{getattr(self, name)}' is none of {', '.join(choices)}", name)
         if self.tile not in ("off", "auto") and not (self.tile.isascii() and self.tile.isdigit() and int(self.tile)):
-            raise UsageError(f"--tile: '{self.tile}' is none of off, auto, or a side in LR pixels (64)")
-        parse_bytes(self.memory_limit, "--memory-limit")
+            raise UsageError(f"'{self.tile}' is none of off, auto, or a side in LR pixels (64)", "tile")
+        parse_bytes(self.memory_limit, "memory_limit")
         if (self.backend == "dask") != bool(self.scheduler):
-            raise UsageError("--backend dask and --scheduler tcp://HOST:PORT belong together; give both or neither")
+            raise UsageError(
+                "dask and the address of a scheduler (tcp://HOST:PORT) belong together; give both or neither", "backend"
+            )
         if self.batch > 1 and (self.limited or self.backend == "dask"):
-            raise UsageError("--batch: with --timeout, --memory-limit or --backend dask a cell runs alone; drop one")
+            raise UsageError("with a timeout, a memory limit or dask a cell runs alone; drop one", "batch")
         if self.backend == "dask" and self.keep:
-            raise UsageError("--keep: --backend dask leaves no images on this machine; run without --keep")
+            raise UsageError("dask leaves no images on this machine; run without", "keep")
 
     @property
     def folder(self) -> Path:
@@ -117,7 +119,7 @@ class Request:
     @property
     def memory_bytes(self) -> int:
         """The memory limit in bytes, 0 for none."""
-        return parse_bytes(self.memory_limit, "--memory-limit")
+        return parse_bytes(self.memory_limit, "memory_limit")
 
     def asked(self) -> dict[str, Any]:
         """Lay the request out for run.json."""
