@@ -33,7 +33,8 @@ from rescale_bench.images.color import luma
 from rescale_bench.images.levels import resize_levels, to_levels
 from rescale_bench.metrics import fidelity
 from rescale_bench.protocols.named import PROTOCOLS, RGB8
-from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.cell import Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.halves import Halves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,9 @@ from rescale_bench.api.scales import lr_size
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnavailableError
 from rescale_bench.networks import lines
-from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.cell import Loop, prepare_hr, reference_lr, round_trip
 from rescale_bench.roundtrip.conformance import make_image
+from rescale_bench.roundtrip.halves import Halves
 from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel
 from rescale_bench.weights.choice import choose_weights, load_states
 

@@ -10,7 +10,8 @@ from rescale_bench.api.records import Protocol
 from rescale_bench.api.registry import load_registry
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, NotNativeError
-from rescale_bench.roundtrip.cell import Halves, Loop, cell_seed, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.cell import Loop, cell_seed, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.halves import Halves
 
 TWO = Decimal(2)
 

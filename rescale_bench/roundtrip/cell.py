@@ -7,18 +7,18 @@ and nothing else can reach it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rescale_bench.api.records import Codec, Costs, Method, Protocol, Rescaler, Sample, Value, count_parameters
 from rescale_bench.codecs import encode_decode
-from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
+from rescale_bench.errors import MethodError, NotNativeError
 from rescale_bench.machine import profiling
 from rescale_bench.protocols.named import crop_multiple, reference_size
+from rescale_bench.roundtrip.halves import Halves, run_half
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
 
 IDLE, IDLE_PER_PIXEL = 2**26, 512
 """Bytes of freed memory that halves may find instead of asking the system for pages; IRN takes 285 a pixel."""
-
-
-@dataclass(frozen=True)
-class Halves:
-    """A method built twice: down shrinks, up enlarges; they share nothing.
-
-    dtype: "float32", or "bf16" for convolutions and matrix products in bfloat16 (torch.autocast).
-    """
-
-    method: Method
-    down: Rescaler
-    up: Rescaler
-    device: str = "cpu"
-    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -123,52 +109,40 @@ def round_trips(
     The seconds of a half are shared out evenly; the peak memory is that of the whole batch.
     fresh: keep all that was freed earlier out of the peaks, at the cost of some of the halves' time.
     """
+    from rescale_bench.images import levels
+
     method, count = halves.method, len(hrs)
     idle = 0 if fresh else IDLE + count * IDLE_PER_PIXEL * hrs[0].shape[-2] * hrs[0].shape[-1]
     if scale not in method.scales:
         raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
     size = (hrs[0].shape[-2], hrs[0].shape[-1])
     images = _stacked([_to_input(hr, halves.device) for hr in hrs])
-    down = _half(halves, "downscale", lambda: halves.down.downscale(images.clone(), float(scale)), seed, idle)
     expected = None if method.traits.ceiling else (method.lr_channels, *reference_size(size, scale))
-    lrs = _checked(down.result, method, "downscale", expected, count)
-    files = [_through_file(lr, protocol, method, loop) for lr in lrs]
+    shrink = partial(halves.down.downscale, images.clone(), float(scale))
+    down = run_half(halves, "downscale", shrink, seed, expected, count, idle)
+    files = [_through_file(lr, protocol, method, loop) for lr in down.images]
     received = _stacked([each for _, _, each in files])
     enlarge = partial(halves.up.upscale, received.to(halves.device), float(scale), size)
-    up = _half(halves, "upscale", enlarge, seed + 1, idle)
-    srs = _checked(up.result, method, "upscale", (3, *size), count)
+    up = run_half(halves, "upscale", enlarge, seed + 1, (3, *size), count, idle)
     # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
     counts = _macs(halves, images[:1], received[:1], scale, size) if macs else (None, None)
     costs = Costs(
         down.seconds / count, up.seconds / count, down.peak_mb, up.peak_mb, count_parameters(halves.down), *counts
     )
-    return [_sample(*each, scale, protocol, costs) for each in zip(hrs, lrs, files, srs, references, strict=True)]
-
-
-def _sample(
-    hr: torch.Tensor,
-    lr: torch.Tensor,
-    file: _File,
-    sr: torch.Tensor,
-    reference: torch.Tensor,
-    scale: Decimal,
-    protocol: Protocol,
-    costs: Costs,
-) -> Sample:
-    from rescale_bench.images import levels
-
-    sent, content, received = file
-    return Sample(
-        hr=hr,
-        sr=levels.to_levels(sr[: hr.shape[0]], protocol.sr_rounding),
-        lr=_scored_lr(lr, received[0], protocol),
-        lr_reference=reference,
-        lr_sent=sent,
-        file=content,
-        scale=scale,
-        protocol=protocol,
-        costs=costs,
-    )
+    return [
+        Sample(
+            hr=hr,
+            sr=levels.to_levels(sr[: hr.shape[0]], protocol.sr_rounding),
+            lr=_scored_lr(lr, got[0], protocol),
+            lr_reference=reference,
+            lr_sent=sent,
+            file=file,
+            scale=scale,
+            protocol=protocol,
+            costs=costs,
+        )
+        for hr, lr, (sent, file, got), sr, reference in zip(hrs, down.images, files, up.images, references, strict=True)
+    ]
 
 
 def upscale_file(
@@ -179,46 +153,14 @@ def upscale_file(
     seed: the one that round_trip was given.
     """
     received = _received(loop.codec.decode(file)).to("cpu")
-    halves = Halves(method, up, up)
-    run = _half(halves, "upscale", lambda: up.upscale(received, float(scale), size), seed + 1)
-    return _checked(run.result, method, "upscale", (3, *size))[0]
+    enlarge = partial(up.upscale, received, float(scale), size)
+    return run_half(Halves(method, up, up), "upscale", enlarge, seed + 1, (3, *size)).images[0]
 
 
 def cell_seed(seed: int, *identity: str) -> int:
     """Derive the seed of a cell from the run's seed and what identifies the cell; 32 bits."""
     text = "\n".join((str(seed), *identity))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-
-
-@dataclass(frozen=True)
-class _Run:
-    result: Any
-    seconds: float
-    peak_mb: float | None
-
-
-def _half(halves: Halves, name: str, call: Callable[[], Any], seed: int, idle: int = 0) -> _Run:
-    import torch
-
-    torch.manual_seed(seed)
-    try:
-        with _precision(halves):
-            return _Run(*profiling.measure(call, halves.device, idle))
-    except RescaleBenchError:
-        raise
-    except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else ""
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-            raise MethodError(f"{halves.method.name}: {name} ran out of memory; tile=auto may help") from error
-        raise MethodError(f"{halves.method.name}: {name} raised {type(error).__name__}: {text}") from error
-
-
-def _precision(halves: Halves) -> AbstractContextManager[Any]:
-    if halves.dtype == "float32":
-        return nullcontext()
-    import torch
-
-    return torch.autocast(halves.device.partition(":")[0], dtype=torch.bfloat16)
 
 
 def _to_input(hr: torch.Tensor, device: str) -> torch.Tensor:
@@ -232,27 +174,6 @@ def _stacked(images: Sequence[torch.Tensor]) -> torch.Tensor:
     import torch
 
     return images[0] if len(images) == 1 else torch.cat(list(images))
-
-
-def _checked(result: Any, method: Method, half: str, expected: tuple[int, ...] | None, count: int = 1) -> torch.Tensor:
-    """Check a half's output for so many images and return it clamped to [0, 1], (count, C, H, W), on the CPU."""
-    import torch
-
-    where = f"{method.name}: {half}"
-    if not isinstance(result, torch.Tensor):
-        raise MethodError(f"{where} returned {type(result).__name__}, not a torch tensor")
-    if result.ndim != 4 or result.shape[0] != count:
-        raise MethodError(f"{where} returned shape {tuple(result.shape)}, not ({count}, C, H, W)")
-    if expected is not None and tuple(result.shape[1:]) != expected:
-        wanted = "×".join(map(str, expected))
-        raise MethodError(f"{where} returned {'×'.join(map(str, result.shape[1:]))} where {wanted} is due")
-    if not result.is_floating_point():
-        raise MethodError(f"{where} returned {result.dtype}, not floats in [0, 1]")
-    images = result.detach().to("cpu")
-    images = images if images.dtype == torch.float64 else images.to(torch.float32)
-    if not torch.isfinite(images).all():
-        raise MethodError(f"{where} returned values that are not finite")
-    return images.clamp(0, 1)
 
 
 _File = tuple["torch.Tensor | None", "bytes | None", "torch.Tensor"]

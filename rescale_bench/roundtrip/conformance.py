@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rescale_bench.api.records import Protocol, States
-from rescale_bench.api.registry import Chosen, Registry
+from rescale_bench.api.registry import Registry
 from rescale_bench.api.scales import lr_size, parse_scales
-from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import MethodError, NotNativeError, RescaleBenchError
 from rescale_bench.images import levels
-from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip, upscale_file
-from rescale_bench.roundtrip.tiling import draws, margin_of
-from rescale_bench.weights.choice import choose_weights, load_states
+from rescale_bench.roundtrip.halves import Halves
+from rescale_bench.roundtrip.seal import SEED, Subject, Trips, restored_elsewhere
+from rescale_bench.roundtrip.tiling import GRID, Tiled, draws, margin_of
 
 if TYPE_CHECKING:
     import torch
 
 SIZES = ((45, 62), (97, 131), (321, 481))
 SCALES = parse_scales("1.1,1.9,2,2.5,3,3.7,4")
-SEED = 7
 TILE_TOLERANCE = BATCH_TOLERANCE = 1e-5
+STRIP = 32
+"""Shorter side of the images that tiles are compared on, LR pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,63 +33,6 @@ class Finding:
     check: str
     status: str
     detail: str
-
-
-class Subject:
-    """A method under test, with its weights."""
-
-    def __init__(self, spec: str, registry: Registry) -> None:
-        """Find the method. Raises UsageError."""
-        self.spec, self.registry = spec, registry
-        self.chosen: Chosen = registry.choose_method(parse_spec(spec, "methods"))
-        self.method = self.chosen.record
-
-    def build(self, scale: Decimal) -> Any:
-        """Build one half's instance for a scale."""
-        return self.method.build(self.states(scale), "cpu", self.chosen.options)
-
-    def states(self, scale: Decimal) -> States:
-        """Load the weights of a scale."""
-        files = choose_weights(self.chosen, scale, self.registry).files
-        return load_states(files, self.registry, self.method.traits.derived)
-
-    @property
-    def protocol(self) -> Protocol:
-        """Measure whole images, so that odd sizes stay odd."""
-        return self.registry.protocols["rgb8-whole"]
-
-    @property
-    def loop(self) -> Loop:
-        """Use the codec that the method asks for."""
-        codec = self.registry.own_codec(self.method)
-        return Loop(codec.record, codec.options)
-
-    def trip(self, hr: torch.Tensor, scale: Decimal, halves: Halves | None = None) -> Trip:
-        """Run one round trip."""
-        halves = halves or Halves(self.method, self.build(scale), self.build(scale))
-        reference = reference_lr(hr, self.protocol, scale)
-        sample = round_trip(halves, hr, scale, self.protocol, self.loop, SEED, reference)
-        return Trip(sample.file, _hash(sample.sr))
-
-    def restore(self, file: bytes, scale: Decimal, size: tuple[int, int]) -> str:
-        """Run the upscaler alone on a file, in a process that may never have seen the image."""
-        sr = upscale_file(self.build(scale), self.method, self.loop, file, scale, size, SEED)
-        return _hash(levels.to_levels(sr, self.protocol.sr_rounding))
-
-
-@dataclass(frozen=True)
-class Trip:
-    """What a round trip left: the LR file (None for a ceiling) and a hash of the restored image."""
-
-    file: bytes | None
-    restored: str
-
-
-def _hash(image: torch.Tensor) -> str:
-    return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()
-
-
-Trips = dict[tuple[tuple[int, int], Decimal], Trip]
 
 
 def make_image(size: tuple[int, int]) -> torch.Tensor:
@@ -140,7 +77,7 @@ def verify(
         return
     yield _caught("same result twice, one instance", lambda: _twice(subject, trips))
     if separate:
-        yield _caught("same result in another process and order (the seal)", lambda: _elsewhere(subject, trips))
+        yield _caught("same result in another process and order (the seal)", lambda: restored_elsewhere(subject, trips))
     yield _caught("a batch equals its images", lambda: _batch(subject, served[0]))
     if tiles:
         yield _caught("tiles equal the whole", lambda: _tiles(subject, served))
@@ -172,77 +109,32 @@ def _twice(subject: Subject, trips: Trips) -> str:
     return "bit-identical"
 
 
-def _elsewhere(subject: Subject, trips: Trips) -> str | None:
-    """Give the LR files to a fresh interpreter that never sees the images, in reverse order.
-
-    Whatever the downscaler left behind outside the file (an attribute, a global) is missing there.
-    """
-    import torch
-
-    files = [(size, scale, trip) for (size, scale), trip in reversed(trips.items()) if trip.file is not None]
-    if not files:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        for index, (size, scale, trip) in enumerate(files):
-            (Path(folder) / f"{index}_{size[0]}_{size[1]}_{scale}").write_bytes(trip.file or b"")
-        code = (
-            f"import sys, torch; torch.set_num_threads({torch.get_num_threads()}); "
-            "from rescale_bench.roundtrip.conformance import replay; replay(*sys.argv[1:])"
-        )
-        command = [sys.executable, "-c", code, subject.spec, folder, *subject.registry.files]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MethodError(f"{subject.spec}: the other process failed: {done.stderr.strip().splitlines()[-1]}")
-    for found, (size, scale, trip) in zip(done.stdout.split(), files, strict=True):
-        if found != trip.restored:
-            raise MethodError(
-                f"{subject.spec}: restored from its file alone, {size[0]}×{size[1]} at ×{scale} comes out differently: "
-                "something besides the LR file reached the upscaler, or a result depends on earlier ones"
-            )
-    return f"{len(files)} files restored bit-identically"
-
-
-def replay(spec: str, folder: str, *files: str) -> None:
-    """Restore every LR file of a folder, in the order of their numbers, and print the trips (another process does)."""
-    from rescale_bench.api.registry import load_registry
-
-    subject = Subject(spec, load_registry(files))
-    for path in sorted(Path(folder).iterdir(), key=lambda path: int(path.name.partition("_")[0])):
-        _, height, width, scale = path.name.split("_")
-        print(subject.restore(path.read_bytes(), Decimal(scale), (int(height), int(width))))
-
-
 def _tiles(subject: Subject, served: Sequence[Decimal]) -> str | None:
-    """Compare a tile run with its declared margin against the same part of the whole, for both halves."""
+    """Compare tiles of the declared margin with the whole, for both halves, on a high and on a wide strip."""
     import torch
 
     method = subject.method
     whole_scales = [scale for scale in served if scale == scale.to_integral_value()]
     if not whole_scales:
         return None
-    scale, core = whole_scales[0], 16
-    factor, margin = int(scale), margin_of(method, partial(subject.states, scale), subject.chosen.options)
+    scale = whole_scales[0]
+    margin = margin_of(method, partial(subject.states, scale), subject.chosen.options)
     if margin is None:
         return None
-    side = (2 * margin + core) + 32 - (2 * margin + core) % 16
-    hr = prepare_hr(make_image((side * factor, side * factor)).permute(1, 2, 0).numpy(), False,
-                    subject.registry.protocols["rgb8"], scale)  # fmt: skip
-    image = hr[None].to(torch.float32) / 255
     rescaler = subject.build(scale)
-    start, end = margin + 8 - margin % 8, margin + 8 - margin % 8 + core
-    low, high = start - margin - (start - margin) % 8, min(side, end + margin + (-(end + margin)) % 8)
-    whole = rescaler.downscale(image, float(scale))
-    part = image[..., low * factor : high * factor, low * factor : high * factor]
-    inner = slice(start - low, end - low)
-    down = (whole[..., start:end, start:end] - rescaler.downscale(part, float(scale))[..., inner, inner]).abs().max()
-    lr = whole.clamp(0, 1).to(torch.float32)
-    torch.manual_seed(SEED)
-    big = rescaler.upscale(lr, float(scale), (side * factor, side * factor))
-    size = ((high - low) * factor,) * 2
-    small = rescaler.upscale(lr[..., low:high, low:high], float(scale), size)
-    outer, inner = slice(start * factor, end * factor), slice((start - low) * factor, (end - low) * factor)
-    up = (big[..., outer, outer] - small[..., inner, inner]).abs().max()
-    worst = float(torch.maximum(down, up))
+    # Two tiles in the long direction; each lacks at least 16 LR pixels of what is beyond its margin.
+    long = 2 * GRID * -(-(margin + 2 * GRID + GRID // 2) // GRID)
+    tiled = Tiled(rescaler, margin, long // 2)
+    worst = 0.0
+    for low in ((long, STRIP), (STRIP, long)):
+        size = (low[0] * int(scale), low[1] * int(scale))
+        image = make_image(size)[None].to(torch.float32) / 255
+        whole = rescaler.downscale(image, float(scale))
+        worst = max(worst, float((whole - tiled.downscale(image, float(scale))).abs().max()))
+        lr = whole.clamp(0, 1).to(torch.float32)
+        torch.manual_seed(SEED)
+        big = rescaler.upscale(lr, float(scale), size)
+        worst = max(worst, float((big - tiled.upscale(lr, float(scale), size)).abs().max()))
     if worst > TILE_TOLERANCE:
         raise MethodError(f"{subject.spec}: a tile with margin {margin} differs from the whole by {worst:.2g}")
     return f"largest difference {worst:.1g} with a margin of {margin} LR pixels at ×{scale}"

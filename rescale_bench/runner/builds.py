@@ -13,7 +13,7 @@ from rescale_bench.errors import MethodError, RescaleBenchError
 from rescale_bench.machine.allocator import give_back
 from rescale_bench.machine.memory import free_bytes
 from rescale_bench.networks.compiling import compile_rescaler
-from rescale_bench.roundtrip.cell import Halves
+from rescale_bench.roundtrip.halves import Halves
 from rescale_bench.roundtrip.tiling import Tiled, bytes_per_pixel, fitting_core, margin_of
 from rescale_bench.runner.job import Job, Setup
 from rescale_bench.weights.choice import load_states

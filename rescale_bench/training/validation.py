@@ -14,7 +14,8 @@ from rescale_bench.api.registry import Chosen
 from rescale_bench.errors import UndefinedValueError
 from rescale_bench.metrics import fidelity
 from rescale_bench.protocols.named import RGB8
-from rescale_bench.roundtrip.cell import Halves, Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.cell import Loop, prepare_hr, reference_lr, round_trip
+from rescale_bench.roundtrip.halves import Halves
 
 METRICS = {"psnr_y": fidelity.psnr_y, "psnr_rgb": fidelity.psnr_rgb, "psnr_lr": fidelity.psnr_lr}
 
