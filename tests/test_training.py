@@ -20,7 +20,7 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.errors import MethodError, StoreError, UnknownNameError, UsageError
 from rescale_bench.images.files import write_png
-from rescale_bench.training import checkpoint, loop, session
+from rescale_bench.training import loop, session
 from rescale_bench.training import pool as pool_module
 from rescale_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from rescale_bench.training.curves import draw, write_csv
@@ -237,7 +237,7 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {"number": 2})
     assert load_checkpoint(path)["number"] == 1

@@ -161,7 +161,7 @@ def test_available_lists_counts_and_problems(mine, shipped):
 def test_listing_and_lookup_do_not_import_torch(mine):
     put(mine, "published", "x4")
     code = (
-        "import sys; from rescale_bench import weights;"
+        "import sys; from rescale_bench.weights import files as weights;"
         "assert weights.available('irn', None) and weights.find('irn', ['x4'], ['published'], None);"
         "assert 'torch' not in sys.modules"
     )

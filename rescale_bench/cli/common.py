@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
+from rescale_bench.machine.writing import reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,4 +110,4 @@ def write_text(path: Path, text: str, about: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}", about) from None
+        raise UsageError(f"cannot write {path}: {reason(error)}", about) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.machine.writing import reason
 from rescale_bench.runner.request import Request
 
 LISTS = ("methods", "datasets", "scales", "metrics", "codecs", "plugins")
@@ -47,7 +48,7 @@ def _from_file(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         tree, content = yaml.compose(text, Loader=yaml.BaseLoader), yaml.load(text, Loader=yaml.BaseLoader)
     except OSError as error:
-        raise UsageError(f"--config: cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--config: cannot read {path}: {reason(error)}") from None
     # Escapes beyond Unicode raise ValueError or OverflowError, thousands of brackets RecursionError.
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.cli.common import add_input, read_run, say, write_text
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.writing import reason
 
 if TYPE_CHECKING:
     from rescale_bench.runs.table import TidyFormat
@@ -120,5 +121,5 @@ def _tidy(name: str | None, frame: Any, form: str, about: str) -> None:
     try:
         write_rows(Path(name), frame, kind)
     except OSError as error:
-        raise UsageError(f"cannot write {name}: {(error.strerror or str(error)).lower()}", about) from None
+        raise UsageError(f"cannot write {name}: {reason(error)}", about) from None
     say(f"wrote {name}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.machine.writing import reason
 from rescale_bench.weights import downloads
 from rescale_bench.weights import files as weights_files
 
@@ -53,5 +54,5 @@ def refusal(folder: Path) -> str:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return reason(error)
     return ""

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import stat
-import tempfile
 import threading
 import warnings
 import zlib
@@ -21,6 +20,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from rescale_bench.errors import ImageError, UsageError
 from rescale_bench.machine.printable import printable
+from rescale_bench.machine.writing import reason, write_atomically
 
 FORMATS = ("PNG", "BMP", "JPEG", "WEBP", "TIFF")
 LIMIT_VARIABLE = "RESCALE_BENCH_MAX_PIXELS"
@@ -130,19 +130,9 @@ def write_png(path: str | Path, pixels: np.ndarray) -> None:
     """Write pixels (see encode_png) to a file that is either complete or absent. Raises ImageError."""
     path, data = Path(path), encode_png(pixels)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        write_atomically(path, data, durable=False)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        temporary.chmod(0o644)  # mkstemp gives 0600
-        temporary.replace(path)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise ImageError(f"{path}: cannot be written ({reason(error)})") from None
 
 
 # --- reading, step by step ------------------------------------------------------

@@ -12,10 +12,9 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes | str | Callable[[Path], object], durable: bool = True) -> None:
     """Put a file in its place in one go: a kill, a full disk or a second writer leaves the old one or the new one.
 
-    content: bytes, a text (UTF-8), or what writes the file that it is given. The folder is made.
+    content: bytes, a text (UTF-8), or what writes the file that it is given.
     durable: wait until the disk has it, so that a crash of the machine does not leave an empty file. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: processes of several machines may share the folder.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.writing import reason
 from rescale_bench.plots.style import FONT, RC
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"--output: cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"--output: cannot write {path}: {reason(error)}") from None
 
 
 def png(figure: Figure, dpi: float = DPI) -> bytes:

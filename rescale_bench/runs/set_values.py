@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rescale_bench.errors import StoreError
 from rescale_bench.machine.printable import printable
+from rescale_bench.machine.writing import reason
 
 FILE = "distribution.csv"
 
@@ -112,5 +113,5 @@ def write_set_values(folder: Path, values: Sequence[SetValue]) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {folder / FILE}: {(error.strerror or str(error)).lower()}") from None
+        raise StoreError(f"cannot write {folder / FILE}: {reason(error)}") from None
     return folder / FILE

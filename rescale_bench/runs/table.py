@@ -130,6 +130,7 @@ def write_rows(path: Path, frame: pd.DataFrame, form: TidyFormat) -> None:
 
     Equal rows give equal bytes, parquet apart. Raises OSError.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     if form == "parquet":
         write_atomically(path, lambda place: frame.to_parquet(place, index=False))
         return

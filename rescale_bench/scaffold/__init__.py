@@ -16,6 +16,7 @@ from pathlib import Path
 import rescale_bench
 from rescale_bench.api.registry import GROUP, KINDS, Registry
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.writing import reason
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 40
@@ -66,7 +67,7 @@ def new_plugin(name: str, registry: Registry, folder: Path | None = None) -> lis
     try:
         return _written(target, rendered(project))
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {target}: {reason(error)}") from None
 
 
 def check_name(name: str, registry: Registry) -> str:

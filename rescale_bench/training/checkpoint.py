@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import StoreError, UsageError
+from rescale_bench.machine.writing import reason, write_atomically
 
 FORMAT = 1
 
@@ -33,21 +32,13 @@ class Progress:
     running: dict[str, float] = field(default_factory=dict)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one go, so that a kill leaves the old or the new one. Raises StoreError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file of a training whole or not at all. Raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        write_atomically(path, data)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {reason(error)}") from None
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -58,7 +49,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -68,8 +59,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise StoreError(f"{path} is damaged or no checkpoint ({reason})") from None
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StoreError(f"{path} is damaged or no checkpoint ({why})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StoreError(f"{path} is not a checkpoint of this version; start anew in another folder")
     return content

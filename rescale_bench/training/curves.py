@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.training.checkpoint import write_atomically
+from rescale_bench.training.checkpoint import write_file
 
 Rows = Sequence[Mapping[str, float]]
 FIRST = ("step", "position", "seconds", "images", "rate", "loss")
@@ -27,7 +27,7 @@ def write_csv(path: Path, rows: Rows) -> None:
     writer = csv.DictWriter(text, columns(rows), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_file(path, text.getvalue().encode())
 
 
 def draw(path: Path, rows: Rows, title: str) -> str:
@@ -56,7 +56,7 @@ def draw(path: Path, rows: Rows, title: str) -> str:
             axis.legend(fontsize="small")
     buffer = io.BytesIO()
     canvas.print_png(buffer)
-    write_atomically(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
     return ""
 
 

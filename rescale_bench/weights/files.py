@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UnavailableError, UsageError, WeightsError
+from rescale_bench.machine.writing import reason, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -264,7 +264,11 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
     copies = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     data = serialise(copies, dict(metadata))
     length = 8 + int.from_bytes(data[:8], "little")
-    _replace(path, (_canonical(data[8:length]), memoryview(data)[length:]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _canonical(data[8:length]) + data[length:])
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {reason(error)}") from None
 
 
 def _canonical(header: bytes) -> bytes:
@@ -272,19 +276,3 @@ def _canonical(header: bytes) -> bytes:
     text = json.dumps(json.loads(header), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def _replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.writelines(chunks)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
