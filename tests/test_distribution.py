@@ -12,15 +12,22 @@ import torch
 from kept_run import failed, line, make_run
 
 from rescale_bench.cli import main
-from rescale_bench.errors import StoreError, UsageError, WeightsError
+from rescale_bench.errors import WeightsError
 from rescale_bench.images.files import read_image, write_png
 from rescale_bench.metrics import inception as ours
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
 from rescale_bench.metrics.inception import INCEPTION
 from rescale_bench.metrics.iqa import import_torchvision
-from rescale_bench.runs.set_values import FILE, read_set_values
+from rescale_bench.runs.folder import read_table
 
 IMAGES = ("one", "two", "three")
+
+
+def set_rows(run):
+    """The rows of whole data sets: (method, metric) → row."""
+    rows = read_table(run)
+    rows = rows[rows["image"] == ""]
+    return {(row["method"], row["metric"]): row for row in rows.to_dict("records")}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +94,7 @@ def test_features_equal_pyiqas(weights, tmp_path):
 
 
 def test_values_are_those_of_the_stored_pictures(weights, measured):
-    values = {(one.method, one.metric): one for one in read_set_values(measured)}
+    values = set_rows(measured)
     assert len(values) == 4
     outputs = measured / "outputs"
     cells = [f"{index:024x}" for index in (1, 3, 5)]  # kept_run numbers them: nearest of each image
@@ -96,10 +103,10 @@ def test_values_are_those_of_the_stored_pictures(weights, measured):
         return np.stack([ours.inception_features(read_image(outputs / f"{c}-{kind}.png").pixels) for c in cells])
 
     hr, sr = features("hr"), features("sr")
-    assert values["nearest", "fid"].value == pytest.approx(frechet_distance(hr, sr), rel=1e-6)
-    assert values["nearest", "kid"].value == pytest.approx(kernel_distance(hr, sr), rel=1e-6)
-    assert values["nearest", "fid"].value > 0
-    assert values["nearest", "fid"].images == 3
+    assert values["nearest", "fid"]["value"] == pytest.approx(frechet_distance(hr, sr), rel=1e-6)
+    assert values["nearest", "kid"]["value"] == pytest.approx(kernel_distance(hr, sr), rel=1e-6)
+    assert values["nearest", "fid"]["value"] > 0
+    assert values["nearest", "fid"]["height"] != values["nearest", "fid"]["height"]  # no image's size
 
 
 def test_tables_show_them_with_the_warning(run, capsys):
@@ -111,7 +118,7 @@ def test_tables_show_them_with_the_warning(run, capsys):
     assert "2048 Inception-v3 features (clean 299×299)" in text
     assert main(["table", "-i", str(run), "--metrics", "fid", "--format", "json"]) == 0
     records = json.loads(capsys.readouterr().out)
-    values = {one.method: one.value for one in read_set_values(run) if one.metric == "fid"}
+    values = {method: row["value"] for (method, metric), row in set_rows(run).items() if metric == "fid"}
     assert {one["method"]: one["mean"] for one in records} == values
     assert main(["table", "-i", str(run), "--metrics", "psnr_y"]) == 0
     assert "fid" not in capsys.readouterr().out
@@ -130,12 +137,12 @@ def test_report_shows_them(run):
 def test_a_second_call_measures_nothing(run, monkeypatch, torch_home, capsys):
     monkeypatch.setenv("TORCH_HOME", str(torch_home))
     monkeypatch.setattr(ours, "_network", None)
-    before = (run / FILE).read_bytes()
+    before = (run / "journal.jsonl").read_bytes()
     assert main(["distribution", "-i", str(run)]) == 0
     out, err = capsys.readouterr()
     assert "0 values measured, 4 taken from the store" in err
     assert "psnr_y" not in out
-    assert (run / FILE).read_bytes() == before
+    assert (run / "journal.jsonl").read_bytes() == before
 
 
 def test_a_run_that_has_grown_shows_no_old_value(run, capsys):
@@ -175,13 +182,15 @@ def test_one_image_has_no_distribution(weights, tmp_path, capsys):
     assert main(["distribution", "-i", str(run), "-q", "--format", "json"]) == 0
     assert [one["mean"] for one in json.loads(capsys.readouterr().out)] == [None, None]
     assert main(["table", "-i", str(run)]) == 0
-    assert "undefined (a distribution needs 2 images, the set has 1)" in capsys.readouterr().out
+    assert "undefined (fid needs 2 images, the set has 1)" in capsys.readouterr().out
 
 
 def test_a_y_protocol_has_none(weights, tmp_path, capsys):
     run = make_run(tmp_path / "y", IMAGES, ("2",), ("nearest",), protocol="srcnn-y")
+    for file in (run / "outputs").iterdir():  # as such a protocol leaves them
+        write_png(file, read_image(file).pixels[:, :, :1])
     assert main(["distribution", "-i", str(run), "-q"]) == 0
-    assert "Inception takes RGB; protocol srcnn-y" in capsys.readouterr().out
+    assert "features take RGB" in capsys.readouterr().out
 
 
 def test_other_verbs_point_to_this_one(capsys, tmp_path):
@@ -193,10 +202,7 @@ def test_other_verbs_point_to_this_one(capsys, tmp_path):
     assert "biased" in capsys.readouterr().out
 
 
-def test_damaged_files_are_told(run, tmp_path):
-    (run / FILE).write_text((run / FILE).read_text().replace(",3,", ",three,"))
-    with pytest.raises(StoreError, match="line 2 is damaged"):
-        read_set_values(run)
+def test_weights_that_are_no_inception_are_told(run, tmp_path):
     (tmp_path / "few.pth").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot be read"):
         ours._network(str(tmp_path / "few.pth"))
@@ -205,9 +211,7 @@ def test_damaged_files_are_told(run, tmp_path):
         ours._network(str(tmp_path / "few.pth"))
 
 
-def test_a_bare_table_has_no_pictures(run):
-    from rescale_bench.distribution import measure_distribution
-    from rescale_bench.runs.folder import read_table
-
-    with pytest.raises(UsageError, match="holds no pictures"):
-        measure_distribution(run / "rows.csv", read_table(run), ())
+def test_a_bare_table_has_no_pictures(run, capsys):
+    assert main(["export", "-i", str(run), "-o", str(run / "rows.csv")]) == 0
+    assert main(["distribution", "-i", str(run / "rows.csv")]) == 2
+    assert "holds no pictures" in capsys.readouterr().err

@@ -185,9 +185,6 @@ class AnyMetric:
     About what another processor or library version moves.
     """
 
-    default: bool = False
-    """True when a run measures it where nobody names metrics: it is quick and needs no extra package or file."""
-
     files: tuple[MetricFile, ...] = ()
     """The files it needs; a run does not start before they are there."""
 
@@ -223,6 +220,9 @@ class Metric(AnyMetric):
 
     options: tuple[Option, ...] = ()
     """Options that a user may give (`bpp_jpeg:quality=90`)."""
+
+    default: bool = False
+    """True when a run measures it where nobody names metrics: it is quick and needs no extra package or file."""
 
     repeatable: bool = True
     """False for clocks and memory, whose numbers never come twice."""
@@ -269,6 +269,11 @@ class SetMetric(AnyMetric):
 
     validity: Callable[[int], str] = lambda images: ""
     """Number of images → what the value is worth, one sentence or two for a footnote; "" for nothing to say."""
+
+    def note(self, images: int) -> str:
+        """Say for a footnote what a value over so many images is worth and how it was computed."""
+        how = f"{self.name}: of {self.features.about}, stored 8-bit pictures against the HR images of the same cells."
+        return " ".join(filter(None, (self.validity(images), how)))
 
     options: ClassVar[tuple[Option, ...]] = ()
     repeatable: ClassVar[bool] = True

@@ -92,7 +92,7 @@ class Registry:
     @property
     def default_metrics(self) -> list[str]:
         """The metrics that a run measures where nobody names any, in the order of tables."""
-        chosen = [metric for metric in self.metrics.values() if metric.default]
+        chosen = [metric for metric in self.metrics.values() if isinstance(metric, Metric) and metric.default]
         return [metric.name for metric in sorted(chosen, key=lambda metric: (metric.order, metric.name))]
 
     def choose_metric(self, spec: Spec, about: str = "metrics") -> Chosen:

@@ -238,7 +238,8 @@ def _saw_the_lr(codec: str, registry: Registry) -> bool:
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
     """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
-    ok = frame[frame["status"] == "ok"]
+    # Values of whole data sets are biased by the number of images: they compare with no paper's.
+    ok = frame[(frame["status"] == "ok") & (frame["image"] != "")]
     found: dict[Measured, dict[str, list[float]]] = {}
     for key, image, value in zip(Measured.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
         if not math.isnan(value):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
 from rescale_bench.runs import schema
 from rescale_bench.runs.schema import KEY, LABEL, plain_text, row_label
+from rescale_bench.runs.sets import current
 from rescale_bench.runs.table import complete
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
 
 def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Give the columns READ of each row: the value as it is, everything else as text ("" where it is missing)."""
-    frame = complete(frame)
+    frame = current(complete(frame))
     for values in zip(*(frame[name].tolist() for name in READ), strict=True):
         yield {name: value if name == "value" else plain_text(value) for name, value in zip(READ, values, strict=True)}
 

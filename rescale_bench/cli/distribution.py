@@ -26,34 +26,33 @@ def add(verbs: Any) -> None:
 
 
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
-    """Measure, keep distribution.csv in the run folder, and print the table; exit 1 where sets lack pictures."""
+    """Measure, keep the values among the run's rows, and print the table; exit 1 where sets lack pictures or failed."""
     del given
-    from rescale_bench.distribution import measure_distribution
+    from rescale_bench.runner.sets import measure_kept_run
+    from rescale_bench.runs.folder import Run, read_table
     from rescale_bench.tables import leaderboard, render
 
     plugins = registry(known)
     metrics = [_metric(name.strip(), plugins) for name in known.metrics.split(",")]
-    path, frame = read_input(known)
-    found = measure_distribution(
-        path, frame, metrics,
-        single_plane=lambda name: plugins.choose_protocol(name).plane == "y",
-        report=(lambda line: None) if known.quiet else say,
-    )  # fmt: skip
-    names = [metric.name for metric in metrics]
-    print(render(leaderboard(frame, metrics=names, set_values=found.values), known.format))
-    for place in found.skipped:
-        say(f"{place}: no stored pictures; measure again with `run --keep`")
+    path, _ = read_input(known)
+    found = measure_kept_run(Run(path), metrics, (lambda line: None) if known.quiet else say)
+    print(render(leaderboard(read_table(path), metrics=[metric.label for metric in metrics]), known.format))
+    for where in found.skipped:
+        say(f"{where}: no stored pictures; measure again with `run --keep`")
+    for line in found.failures:
+        say(f"{line['method']} ×{line['scale']} on {line['dataset']}: {line['error']}")
     say(f"{found.measured} values measured, {found.reused} taken from the store")
-    return 1 if found.skipped else 0
+    return 1 if found.skipped or found.failures else 0
 
 
 def _metric(name: str, plugins: Any) -> Any:
     from rescale_bench.api.records import SetMetric
     from rescale_bench.api.specs import parse_spec
 
-    record = plugins.choose_metric(parse_spec(name, "metrics")).record
+    chosen = plugins.choose_metric(parse_spec(name, "metrics"))
+    record = chosen.record
     if not isinstance(record, SetMetric):
         raise UsageError(
-            f"--metrics: {record.name} is a value of each image: rescale-bench run --metrics {record.name}"
+            f"{record.name} is a value of each image: rescale-bench run --metrics {record.name}", "metrics"
         )
-    return record
+    return chosen

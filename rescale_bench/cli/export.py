@@ -45,14 +45,14 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     form = _format(known)
     folder, frame = read_run(known.input)
     if form == "latex":
-        _latex(_board(folder, frame, known), known.output)
+        _latex(_board(frame, known), known.output)
     elif form:
         _tidy(known.output, _chosen(frame, known), form, "output")
     if known.leaderboard:
         path = Path(known.leaderboard)
         if path.suffix not in ENDINGS:
             raise UsageError(f"{path} ends in none of {' '.join(ENDINGS)}", "leaderboard")
-        _leaderboard(path, _board(folder, frame, known), folder)
+        _leaderboard(path, _board(frame, known), folder)
     if known.rows:
         _tidy(known.rows, _chosen(frame, known), _ending(known.rows, "rows", ROWS), "rows")
     return 0
@@ -83,11 +83,10 @@ def _chosen(frame: Any, known: argparse.Namespace) -> Any:
     return frame if names is None else frame[frame["metric"].isin(choose_metrics(frame, names))]
 
 
-def _board(folder: Path, frame: Any, known: argparse.Namespace) -> Leaderboard:
-    from rescale_bench.runs.set_values import read_set_values
+def _board(frame: Any, known: argparse.Namespace) -> Leaderboard:
     from rescale_bench.tables import leaderboard
 
-    return leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(folder))
+    return leaderboard(frame, known.reference, metric_names(known.metrics))
 
 
 def _latex(board: Leaderboard, output: str | None) -> None:

@@ -112,7 +112,7 @@ def _print_failures(outcome: Any) -> None:
     say(f"{len(outcome.failures)} cells failed (kept as rows; run the same command to try them again):")
     for reason, count in reasons.most_common():
         example = next(line for line in outcome.failures if line["error"] == reason)
-        where = f"{example['method']} ×{example['scale']} on {example['dataset']}/{example['image']}"
+        where = f"{example['method']} ×{example['scale']} on {example['dataset']}/{example['image'] or 'all images'}"
         say(f"  {count} × {reason} (first: {where})")
 
 

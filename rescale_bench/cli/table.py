@@ -43,16 +43,15 @@ def metric_names(text: str | None) -> list[str] | None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the table on stdout."""
     del given
-    from rescale_bench.runs.set_values import read_set_values
     from rescale_bench.tables import leaderboard, render
 
-    path, frame = read_input(known)
+    _, frame = read_input(known)
     if known.rank:
         from rescale_bench.tables.ranks import rank_board, rank_methods
 
         with naming("rank"):
             board = rank_board(rank_methods(frame, metric_names(known.metrics)))
     else:
-        board = leaderboard(frame, known.reference, metric_names(known.metrics), set_values=read_set_values(path))
+        board = leaderboard(frame, known.reference, metric_names(known.metrics))
     print(render(board, known.format))
     return 0

@@ -69,7 +69,7 @@ def metrics(registry: Registry) -> Iterator[Check]:
     for metric in registry.metrics.values():
         trouble = metric.problems() or _damaged(metric)
         if trouble:
-            status = PROBLEM if metric.default else WARNING
+            status = PROBLEM if metric.name in registry.default_metrics else WARNING
             yield Check(f"metric {metric.name}", status, *_split(metric.name, trouble))
         else:
             good.append(metric.name)

@@ -109,7 +109,7 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
 
     Raises UsageError where rows of several protocols are left, or none; UnknownNameError for names that the run lacks.
     """
-    rows = prepare(frame).reset_index(drop=True)
+    rows = prepare(frame, sets=True).reset_index(drop=True)
     rows, protocol = _one_protocol(rows, options.protocol)
     names = choose_metrics(rows, [*options.metrics, *extra])
     for column, wanted in (("dataset", options.datasets), ("codec", options.codecs)):
@@ -167,7 +167,7 @@ def _methods(rows: pd.DataFrame, wanted: Sequence[str]) -> set[str]:
 
 
 def _pixels(rows: pd.DataFrame) -> dict[tuple[str, str, str], float]:
-    first = rows.drop_duplicates(["dataset", "scale", "image"])
+    first = rows[rows["image"] != ""].drop_duplicates(["dataset", "scale", "image"])
     keys = zip(first["dataset"], first["scale"], first["image"], strict=True)
     return {
         key: float(height) * float(width)
@@ -185,7 +185,7 @@ def usual_scales(selection: Selection, asked: Sequence[str]) -> tuple[list[str],
 
 
 def usable(score: Score) -> bool:
-    """Tell whether a mean is over the images that everybody was scored on, or infinite on all of them."""
+    """Tell whether a value is over the images that everybody was scored on, or infinite on all of them."""
     if score.mean is None:
         return False
     return score.finite.keys() == score.scorable or (not score.finite and math.isinf(score.mean))

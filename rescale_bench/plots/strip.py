@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.errors import UsageError
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.labels import broken, text_size
 from rescale_bench.plots.scale import panel_title
@@ -30,6 +31,8 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
     metric = selection.metrics(options.metrics)[0]
     scales, passed = usual_scales(selection, options.scales)
     drawn = [score for score in selection.scores if score.metric == metric and score.group.scale in scales]
+    if any(score.whole for score in drawn):
+        raise UsageError(f"{metric} is a value of whole data sets: it has no points image by image")
     looks = selection.looks(drawn)
     panels = [
         Panel(panel_title(found, scale), partial(_draw, found, selection, looks, options.relative))

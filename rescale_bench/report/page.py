@@ -80,7 +80,7 @@ def _context(
 ) -> dict[str, Any]:
     from rescale_bench.tables import leaderboard
 
-    sections = leaderboard(source.frame, view.reference, view.metrics, set_values=source.set_values).sections
+    sections = leaderboard(source.frame, view.reference, view.metrics).sections
     metric = significance.chosen_metric(source, view.metric)
     failed = facts.failures(source.rows)
     return {

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.plots.originals import Places, places_of
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
-from rescale_bench.runs.set_values import SetValue, read_set_values
 from rescale_bench.tables.rows import prepare
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Source:
 
     name: for people. frame: tidy rows as stored. rows: the same, prepared and labelled. asked, history: of run.json.
     environment: env.json, empty where unknown. outputs: its kept pictures.
-    places: where its HR images may be found again. set_values: of whole data sets, measured by `distribution`.
+    places: where its HR images may be found again.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Source:
     environment: Mapping[str, Any]
     outputs: Outputs
     places: Places = field(default_factory=Places)
-    set_values: tuple[SetValue, ...] = ()
 
 
 def read_source(path: Path, frame: pd.DataFrame) -> Source:
@@ -52,5 +50,4 @@ def read_source(path: Path, frame: pd.DataFrame) -> Source:
         environment=run.environment,
         outputs=run.outputs,
         places=places_of(path),
-        set_values=read_set_values(path),
     )

@@ -21,6 +21,7 @@ from rescale_bench.runner.job import Cell, Setup
 from rescale_bench.runner.plan import Plan, missing_values, plan, preflight
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import batches
+from rescale_bench.runner.sets import measure_sets, plan_sets
 from rescale_bench.runner.worker import Line
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
@@ -108,15 +109,20 @@ def execute(
             store.write_environment(_environment(store, request, setup))
             lines = dispatch(request, setup, registry, batches(pending), _files(grid, setup))
             done, interrupted = _measure(store, lines, len(pending), track)
-        # Every cell is in the store from here on: what is measured of whole data sets is measured here.
-        if pending or not _table_holds(store, described):
-            store.write_table()
         cells = tuple(cell.cell for cell in grid)
+        if grid.set_metrics and not interrupted:
+            # Every cell is in the store from here on.
+            sets = plan_sets(store, grid.set_metrics, frozenset(cells))
+            lines = measure_sets(sets, grid.set_metrics, store.run.outputs)
+            _, interrupted = _measure(store, lines, len(sets.pending), track)
+            cells += sets.digests
+        if not _table_holds(store, described):
+            store.write_table()
         there = [store.cells[cell] for cell in cells if cell in store.cells]
         trouble = [f"interrupted: {done} cells kept; the same command goes on from here"] if interrupted else []
         notes = (*store.notes, *grid.notes, *_crowding(request), *trouble)
     failures = tuple(line for line in there if line["status"] == "failed")
-    return Outcome(request.folder, cells, done, len(cells) - len(pending), failures, notes, interrupted)
+    return Outcome(request.folder, cells, done, len(grid) - len(pending), failures, notes, interrupted)
 
 
 def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Outputs | None) -> bool:
@@ -187,12 +193,13 @@ def _crowding(request: Request) -> list[str]:
 def _describe(store: Store, grid: Plan, command: Sequence[str]) -> None:
     """Write run.json; what earlier requests on this folder said of their metrics stays."""
     run = store.run
-    described = {metric.label: about(metric.record, metric.label) for metric in grid.metrics}
+    chosen = (*grid.metrics, *grid.set_metrics)
+    described = {metric.label: about(metric.record, metric.label) for metric in chosen}
     text = shlex.join(command)
     history = run.history if run.history[-1:] == (text,) else (*run.history, text)
     content = {
         "schema": SCHEMA,
-        "asked": {**grid.request.asked(), "metrics": ",".join(metric.label for metric in grid.metrics)},
+        "asked": {**grid.request.asked(), "metrics": ",".join(metric.label for metric in chosen)},
         "history": history,
         "metrics": {**run.metrics, **described},
     }

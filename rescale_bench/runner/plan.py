@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.api.records import Method, Protocol, SetMetric
+from rescale_bench.api.records import Method, Metric, Protocol, SetMetric
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import parse_scales
 from rescale_bench.api.specs import parse_list
@@ -62,6 +62,7 @@ class Plan:
     request: Request
     protocol: Protocol
     metrics: tuple[Chosen, ...]
+    set_metrics: tuple[Chosen, ...]
     pictures: tuple[Picture, ...]
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
@@ -114,25 +115,32 @@ def plan(request: Request, registry: Registry) -> Plan:
     scales = parse_scales(request.scales)
     methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "methods"))
     names = request.metrics or ",".join(registry.default_metrics)
-    metrics = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
-    _refuse_sets(metrics)
+    chosen = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
+    metrics = [metric for metric in chosen if isinstance(metric.record, Metric)]
+    set_metrics = [metric for metric in chosen if isinstance(metric.record, SetMetric)]
+    _check_sets(request, metrics, set_metrics)
     codecs = _codecs(request, registry, protocol)
     notes: list[str] = []
     pictures = _pictures(request, registry, notes)
     parts = [part for method in methods for part in _parts(method, scales, codecs, request, registry, notes)]
     if not parts or not pictures:
         raise UsageError("nothing to run: " + "; ".join(notes))
-    return Plan(request, protocol, tuple(metrics), tuple(pictures), tuple(parts), tuple(notes))
+    return Plan(
+        request, protocol, tuple(metrics), tuple(set_metrics), tuple(pictures), tuple(parts), tuple(notes)
+    )  # fmt: skip
 
 
-def _refuse_sets(metrics: Sequence[Chosen]) -> None:
-    for metric in metrics:
-        if isinstance(metric.record, SetMetric):
+def _check_sets(request: Request, metrics: Sequence[Chosen], set_metrics: Sequence[Chosen]) -> None:
+    """Refuse metrics of whole data sets where their pictures are not kept, or where no image is scored."""
+    for metric in set_metrics:
+        if not request.keep:
             raise UsageError(
-                f"{metric.record.name} is a value of a data set, not of an image: `run --keep`, then "
-                f"`rescale-bench distribution --metrics {metric.record.name}`",
+                f"{metric.label} is a value of a whole data set, measured on stored pictures: `run --keep`, or "
+                f"`rescale-bench distribution --metrics {metric.label}` on a kept run",
                 "metrics",
             )
+        if not metrics:
+            raise UsageError(f"{metric.label} is a value of a whole data set: name a metric of images too", "metrics")
 
 
 def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
@@ -268,7 +276,7 @@ def preflight(grid: Plan) -> None:
     Raises RescaleBenchError with all problems and the commands that help, so that nothing fails after hours.
     """
     codecs = {codec.record.name: codec.record for part in grid.parts for codec in part.codecs if codec}
-    problems = [problem for metric in grid.metrics for problem in metric.record.problems()]
+    problems = [problem for metric in (*grid.metrics, *grid.set_metrics) for problem in metric.record.problems()]
     problems += [problem for name in sorted(codecs) for problem in codecs[name].requires()]
     if problems:
         raise RescaleBenchError("cannot start: " + "; ".join(dict.fromkeys(problems)))

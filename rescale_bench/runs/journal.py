@@ -69,7 +69,7 @@ def checked(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     _require(entry["status"] in STATUSES, "status of a value")
-    for name in ("version", "error"):
+    for name in ("version", "error", "note"):
         _require(isinstance(entry.get(name), (str, type(None))), name)
     value = entry.get("value")
     return {**entry, "value": None if value is None else float(value)}

@@ -83,6 +83,7 @@ COLUMNS = (
     Column("value", "number", "measured", None, each=True),
     Column("status", "text", "measured", None, each=True),
     Column("error", "text", "measured", "", each=True),
+    Column("note", "text", "measured", "", each=True),  # what a reader must know of the value, as a footnote says it
     Column("seconds", "number", "measured", math.nan),
     Column("peak_mb", "number", "measured", math.nan),
     Column("height", "integer", "measured", math.nan),

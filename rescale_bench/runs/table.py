@@ -30,7 +30,7 @@ from rescale_bench.runs.schema import (
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_VALUE = {"metric_version": "version", "value": "value", "status": "status", "error": "error"}
+OF_VALUE = {"metric_version": "version", "value": "value", "status": "status", "error": "error", "note": "note"}
 """Column and its name in the entry of one metric in a journal line."""
 TidyFormat = Literal["parquet", "csv", "json"]
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from rescale_bench.tables.distribution import (
-    STALE,
-    Distance,
-    distance_notes,
-    distance_table,
-    distances,
-    set_record,
-    stale_settings,
-)
+from rescale_bench.runs.sets import image_sets
 from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
@@ -32,7 +25,7 @@ from rescale_bench.tables.model import (
     number_cell,
     scale_cell,
 )
-from rescale_bench.tables.notes import footnotes, incomplete
+from rescale_bench.tables.notes import footnotes, incomplete, set_notes
 from rescale_bench.tables.rows import base_name, choose_metrics, prepare
 from rescale_bench.tables.scores import Score, Setting, best_first, by_setting, reference_of, score_record, scores
 from rescale_bench.tables.sweep import matrices, metric_column
@@ -40,12 +33,12 @@ from rescale_bench.tables.sweep import matrices, metric_column
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rescale_bench.runs.set_values import SetValue
-
 SWEEP = 4
 """More scales than this print as a matrix methods × scales."""
 PRIMARY = ("psnr_y", "psnr_rgb", "ssim_y")
 """The first of these that a run holds is compared with the reference method in a column of its own."""
+TITLE = "Whole data sets"
+STALE = "Some values of whole data sets are missing or of other cells: run `rescale-bench distribution` again."
 
 
 def leaderboard(
@@ -53,42 +46,36 @@ def leaderboard(
     reference: str = "bicubic",
     metrics: Sequence[str] | None = None,
     compare: Sequence[str] | None = None,
-    set_values: Sequence[SetValue] = (),
 ) -> Leaderboard:
-    """Average a run's tidy rows and lay them out.
+    """Average a run's tidy rows and lay them out; values of whole data sets get a table of their own.
 
     reference: the method that paired differences are taken to (its label where several share its name).
     metrics: shown, in that order; all by default. compare: metrics with a column of differences.
-    set_values: of whole data sets, as read beside the run; they get a table of their own.
     Raises UsageError when there are no rows, UnknownNameError for metrics that the run lacks.
     """
-    rows = prepare(frame)
-    stale = stale_settings(rows, set_values)
-    apart = distances(rows, [one for one in set_values if metrics is None or one.metric in metrics])
-    of_sets = {one.metric for one in set_values}
-    of_images = None if metrics is None else [name for name in metrics if name not in of_sets]
-    alone = of_images == []
-    names = choose_metrics(rows, of_images or None)
+    rows = prepare(frame, sets=True)
+    of_images, of_sets = rows[rows["image"] != ""], frame[frame["image"] == ""]
+    gone = set(of_sets["metric"]) - set(rows["metric"])
+    names = choose_metrics(rows, None if metrics is None else [name for name in metrics if name not in gone])
     rows = rows[rows["metric"].isin(names)]
-    compared = choose_metrics(rows, compare) if compare is not None else _primary(names)
+    plain = [name for name in names if name in set(of_images["metric"])]
+    compared = choose_metrics(rows, compare) if compare is not None else _primary(plain)
     found = scores(rows, reference)
+    members = by_setting(found)
+    stale = _stale(of_images, of_sets) if metrics is None or len(plain) < len(metrics) else ()
     sections = tuple(
-        _with_sets(_section(setting, members, names, compared, reference), apart, stale, alone)
-        for setting, members in by_setting(found).items()
+        _section(setting, members.get(setting, ()), names, compared, reference, setting in stale)
+        for setting in dict.fromkeys((*members, *stale))
     )
-    records = [] if alone else [score_record(score, reference) for score in found]
-    records += [set_record(one, reference) for one in apart]
-    return Leaderboard(sections, tuple(records), tuple(found))
+    return Leaderboard(sections, tuple(score_record(score, reference) for score in found), tuple(found))
 
 
-def _with_sets(section: Section, apart: Sequence[Distance], stale: Collection[Setting], alone: bool) -> Section:
-    """Add the values of the whole data set. stale: where some are of other cells. alone: nothing else was asked for."""
-    mine = [one for one in apart if one.group.setting == section.setting]
-    tables = (distance_table(mine),) if mine else ()
-    notes = (*distance_notes(mine), *((STALE,) if section.setting in stale else ()))
-    if alone:
-        return Section(section.setting, tables, notes)
-    return dataclasses.replace(section, tables=(*section.tables, *tables), notes=(*section.notes, *notes))
+def _stale(of_images: pd.DataFrame, of_sets: pd.DataFrame) -> frozenset[Setting]:
+    """Find the settings with a set of images that has no value, where others of the run were measured."""
+    if of_sets.empty:
+        return frozenset()
+    missing = (one for one in image_sets(of_images) if one.digest not in set(of_sets["cell"]))
+    return frozenset(Setting(*(str(one.shared[field.name]) for field in fields(Setting))) for one in missing)
 
 
 def _primary(names: Sequence[str]) -> list[str]:
@@ -99,6 +86,32 @@ def _primary(names: Sequence[str]) -> list[str]:
 
 
 def _section(
+    setting: Setting,
+    members: Sequence[Score],
+    names: Sequence[str],
+    compared: Sequence[str],
+    reference: str,
+    stale: bool,
+) -> Section:
+    """Lay out one setting: the means over images, then the values of the whole data set."""
+    wholes = [score for score in members if score.whole]
+    means = [score for score in members if not score.whole]
+    held = {score.metric for score in means}
+    names_of_means = [name for name in names if name in held]
+    section = _means(setting, means, names_of_means, compared, reference) if means else Section(setting, ())
+    notes = (*section.notes, *set_notes(wholes), *[STALE] * stale)
+    return Section(setting, (*section.tables, *_set_tables(wholes, names)), tuple(dict.fromkeys(notes)))
+
+
+def _set_tables(wholes: Sequence[Score], names: Sequence[str]) -> tuple[Table, ...]:
+    if len({score.group.scale for score in wholes}) > SWEEP:
+        return matrices(wholes, names)
+    by_metric = {score.metric: score for score in wholes}
+    heads = [by_metric[name] for name in names if name in by_metric]
+    return (dataclasses.replace(_table(wholes, heads, (), None), title=TITLE),) if heads else ()
+
+
+def _means(
     setting: Setting, members: Sequence[Score], names: Sequence[str], compared: Sequence[str], reference: str
 ) -> Section:
     empty = [name for name in names if _undefined_throughout(members, name)]
@@ -132,7 +145,7 @@ def _filled(
 
 
 def _pooled(score: Score) -> bool:
-    return score.about.pool != "mean"
+    return score.about.pool in ("hr-pixels", "lr-pixels")
 
 
 def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[str], against: str | None) -> Table:

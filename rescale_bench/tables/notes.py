@@ -12,6 +12,8 @@ WORDS: dict[State, str] = {
     "undefined": "without a defined value and left out of the mean",
 }
 
+WRAPPED = f"{NOT_NATIVE} not native: a wrapper or a model of another scale serves this scale."
+
 
 def footnotes(
     scores: Sequence[Score], reference: str | None = None, compared: Sequence[str] = (), ranked: bool = True
@@ -27,7 +29,7 @@ def footnotes(
         )
         notes.extend(_fewer_pairs([score for score in scores if score.metric in compared], reference))
     if any(not score.native for score in scores):
-        notes.append(f"{NOT_NATIVE} not native: a wrapper or a model of another scale serves this scale.")
+        notes.append(WRAPPED)
     if any(incomplete(score) for score in scores):
         rank = " Such rows take no part in best and second." if ranked else ""
         notes.append(
@@ -41,6 +43,20 @@ def footnotes(
     if any(score.ceiling for score in scores):
         notes.append("ceiling: an upper bound that is no rescaler; it takes no part in best and second.")
     return tuple(notes)
+
+
+def set_notes(scores: Sequence[Score]) -> tuple[str, ...]:
+    """Say what values of whole data sets are worth, how they were computed, and why some are missing."""
+    wholes = [(score, score.whole) for score in scores if score.whole]
+    notes = [whole.note for _, whole in wholes if whole.note and whole.value is not None]
+    if any(not score.native for score, _ in wholes):
+        notes.append(WRAPPED)
+    if any(incomplete(score) for score, _ in wholes):
+        notes.append(f"{INCOMPLETE} over fewer images than the others, which cannot be compared with theirs.")
+    for score, whole in wholes:
+        if whole.error:
+            notes.append(f"{score.metric} of {score.label} at ×{score.group.scale}: undefined ({whole.error}).")
+    return tuple(dict.fromkeys(notes))
 
 
 def incomplete(score: Score) -> bool:

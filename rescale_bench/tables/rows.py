@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.runs.schema import CONTENT, DEFAULTS, KEY, LABEL, row_label
+from rescale_bench.runs.sets import image_sets
 from rescale_bench.runs.table import as_text, complete
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ TEXT = (*KEY, *CONTENT)
 """Columns that tables group by: as text, however a file was read."""
 
 
-def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     """Fill in missing columns, keep the latest of repeated cells, and add `label`.
 
     A label is made longer by how the method ran where that is not as usual ("irn {bf16}"), and where two rows would
     share one by the digest of the weights. An image whose file changed between two methods is two images.
+    sets: keep the rows of whole data sets (image ""), with the images they are of in `members`, and all of the data
+    set in `images`; those of other cells than the table holds, or of only some seeds, are left out.
     Raises UsageError when there is no row.
     """
     if frame.empty:
@@ -32,6 +35,8 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     for name, default in DEFAULTS.items():
         if name not in TEXT and (gaps := rows[name].isna()).any():
             rows[name] = rows[name].astype(object).where(~gaps, default)
+    members = _members(rows) if sets and (rows["image"] == "").any() else {}
+    rows = rows[(rows["image"] != "") | rows["cell"].isin(members)]
     rows = rows.drop_duplicates(list(CELL), keep="last")
     rows["image"] = _one_content(rows)
     rows["metric"] = _versioned(rows)
@@ -39,7 +44,35 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
     labels = {key: row_label(key) for key in set(keys)}
     rows["label"] = [labels[key] for key in keys]
     rows["label"] = _told_apart(rows)
-    return rows
+    return _with_members(rows, members) if members else rows
+
+
+def _members(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """List the cells of each set, by its digest: cell → image."""
+    image_of = dict(zip(rows["cell"], rows["image"], strict=True))
+    return {one.digest: {cell: image_of[cell] for cell in one.cells} for one in image_sets(rows)}
+
+
+def _with_members(rows: pd.DataFrame, cells: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Add what each row of a whole data set is of, and drop it where other seeds have none. cells: see _members."""
+    import pandas as pd
+
+    place = ["protocol", "protocol_version", "dataset", "codec", "scale"]
+    of_images = rows[rows["image"] != ""]
+    image_of = dict(zip(of_images["cell"], of_images["image"], strict=True))
+    images = of_images.groupby(place)["image"].agg(frozenset)
+    seeds = of_images.groupby([*place, "label"])["seed"].nunique()
+    of_sets = rows[rows["image"] == ""]
+    # An image whose file changed has a longer name by now.
+    members = {name: tuple(image_of.get(*pair) for pair in pairs.items()) for name, pairs in cells.items()}
+    of_sets = of_sets.assign(
+        members=of_sets["cell"].map(members),
+        images=[images[key] for key in of_sets[place].itertuples(index=False, name=None)],
+    )
+    keys = [*place, "label", "metric"]
+    measured = of_sets.groupby(keys)["seed"].transform("nunique")
+    wanted = [seeds[key] for key in of_sets[[*place, "label"]].itertuples(index=False, name=None)]
+    return pd.concat([of_images, of_sets[measured == wanted]])
 
 
 def _one_content(rows: pd.DataFrame) -> pd.Series[str]:

@@ -87,6 +87,18 @@ class About:
     title: str
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A value of a whole data set; over several seeds their mean. value: None where undefined or failed.
+
+    note: what it is worth and how it was computed. error: why there is none.
+    """
+
+    value: float | None
+    note: str
+    error: str
+
+
 @dataclass
 class Score:
     """One method, one metric, one group.
@@ -95,8 +107,9 @@ class Score:
     ceiling: True for an upper bound that is no rescaler.
     images: how many the group has. states: image → how its value came out; images without a row are absent.
     finite: image → value (mean over seeds). pixels: image → pixels that weigh it, where the metric is pooled.
-    scorable: images on which some method has a value; set once the group is complete.
+    scorable: images on which some method has a value, set once the group is complete; all for a whole data set.
     difference: to the reference method, on the images where both are finite.
+    whole: the value of a metric of whole data sets; the images that it is of have it in common.
     """
 
     group: Group
@@ -112,6 +125,7 @@ class Score:
     pixels: dict[str, float] = field(default_factory=dict)
     scorable: frozenset[str] = frozenset()
     difference: PairedDifference | None = None
+    whole: Whole | None = None
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
@@ -125,6 +139,8 @@ class Score:
     @property
     def mean(self) -> float | None:
         """The mean over finite images; infinite where all are; None without a value."""
+        if self.whole:
+            return self.whole.value
         if self.finite:
             return fmean(self.finite.values())
         return math.inf if self.count("infinite") else None
@@ -151,7 +167,9 @@ def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
 
     reference: a method ("bicubic"), with options and weights where they matter ("irn:z=zero [published]").
     """
-    found = _collect(rows)
+    of_images = rows["image"] != ""
+    found = _collect(rows[of_images])
+    found += _collect_sets(rows[~of_images])
     by_group: dict[tuple[Group, str], list[Score]] = {}
     for score in found:
         by_group.setdefault((score.group, score.metric), []).append(score)
@@ -163,8 +181,9 @@ def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
         against = reference_of({score.label for score in members}, reference)
         base = next((score for score in members if score.label == against), None)
         for score in members:
-            score.scorable = scorable
-            if base is not None and base is not score:
+            if not score.whole:
+                score.scorable = scorable
+            if base is not None and base is not score and not score.whole:
                 score.difference = _difference(score, base)
     return sorted(found, key=lambda score: (score.group.order, score.label, score.metric))
 
@@ -258,6 +277,27 @@ def _collect(rows: pd.DataFrame) -> list[Score]:
             publishable(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
         )  # fmt: skip
         _fill(score, columns, [int(index) for index in where])
+        found.append(score)
+    return found
+
+
+def _collect_sets(rows: pd.DataFrame) -> list[Score]:
+    """Make scores of the values of whole data sets. rows: as prepare gives them, one for each set and metric."""
+    abouts = _abouts(rows)
+    found = []
+    for key, part in rows.groupby([*GROUP, "label", "metric"], sort=False):
+        *names, label, metric = cast(tuple[str, ...], key)
+        first, values = part.iloc[0], part["value"].tolist()
+        state = max(map(_state, values, part["status"]), key=WORST.index)
+        value = fmean(values) if state in ("finite", "infinite") else None
+        score = Score(
+            Group(*names), label, metric, abouts[metric], _true(first["native"]), publishable(first["weights"]),
+            _true(first["ceiling"], default=False), len(first["images"]), scorable=first["images"],
+            whole=Whole(value, " ".join(dict.fromkeys(part["note"])), next(filter(None, part["error"]), "")),
+        )  # fmt: skip
+        images = set.intersection(*map(set, part["members"]))
+        score.states = dict.fromkeys(images, state)
+        score.finite = dict.fromkeys(images, value) if value is not None and state == "finite" else {}
         found.append(score)
     return found
 
