@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, read_run, say, write_text
+from rescale_bench.cli.common import add_input, read_input, say, write_text
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 from rescale_bench.machine.writing import reason
@@ -43,7 +43,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if not (known.format or known.output or known.leaderboard or known.rows):
         raise UsageError("export: say what to write: --format and -o FILE, --leaderboard FILE or --rows FILE")
     form = _format(known)
-    folder, frame = read_run(known.input)
+    folder, frame = read_input(known)
     if form == "latex":
         _latex(_board(frame, known), known.output)
     elif form:
