@@ -22,6 +22,7 @@ from rescale_bench.machine.printable import printable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rescale_bench.api.records import Value
     from rescale_bench.api.registry import Registry
 
 COLUMNS = ("source", "table", "method", "scale", "dataset", "metric", "value", "parameters", "note")
@@ -40,6 +41,7 @@ class Published:
     """One number of one paper, as it was printed.
 
     text: the number with its digits. tolerance: by how much a reproduction may differ, None for half the last digit.
+    codec: what the LR went through ("jpeg:30"), "" for a lossless one or none.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Published:
     parameters: str
     note: str
     tolerance: float | None = None
+    codec: str = ""
 
     @property
     def value(self) -> float:
@@ -143,7 +146,8 @@ def _read(file: Path) -> Iterator[Published]:
             source, table, method, _, dataset, metric, text, *rest = (
                 printable((row[name] or "").strip()) for name in COLUMNS
             )
-            yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1], allowed)
+            codec = printable((row.get("codec") or "").strip())
+            yield Published(source, table, method, str(scale), dataset, metric, text, rest[0], rest[1], allowed, codec)
 
 
 def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, all: bool = False) -> list[Comparison]:
@@ -189,10 +193,12 @@ def _pairs(
         meant = [metric if metric.under else replace(metric, same=False) for metric in meant]
     for metric in meant:
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
+            if row.codec and not _same_file(key.codec, row.codec, registry):
+                continue  # a number through one quality has nothing to say about another
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
             expected = metric.protocol or name.protocol
-            obstacles = tuple(_obstacles(key, metric, len(scored), count, registry))
+            obstacles = tuple(_obstacles(row, key, metric, len(scored), count, registry))
             yield Comparison(
                 row, key.label, key.dataset, key.metric, fmean(scored) if scored else None, key.protocol,
                 f"{len(scored)}/{count or '?'}", (*_reasons(key, variant, expected, count), *obstacles),
@@ -213,27 +219,35 @@ def _reasons(key: Measured, variant: str, protocol: str, count: int) -> Iterator
         yield "published number of images unknown"
 
 
-def _obstacles(key: Measured, metric: MetricName, scored: int, count: int, registry: Registry) -> Iterator[str]:
+def _obstacles(
+    row: Published, key: Measured, metric: MetricName, scored: int, count: int, registry: Registry
+) -> Iterator[str]:
     """Say why something else is measured, whatever the protocol."""
     if not metric.same:
         yield "not the same metric"
     if set(key.weights.split("+")) - {"", "published"}:
         yield f"weights {key.weights}, not the published ones"
-    if not _saw_the_lr(key.codec, registry):
+    if not _same_file(key.codec, row.codec, registry):
         yield f"LR through {key.codec}"
     if count and scored != count:
         yield f"{scored} of {count} images"
 
 
-def _saw_the_lr(codec: str, registry: Registry) -> bool:
-    """Tell whether the upscaler saw the very LR, as the papers' upscalers did: as floats, or from a lossless file."""
-    if codec in ("", "none"):
-        return True
+def _same_file(codec: str, published: str, registry: Registry) -> bool:
+    """Tell whether the upscaler saw what the paper's saw: the LR itself, or what the published codec leaves of it."""
+    found, wanted = (_codec(text, registry) for text in (codec, published))
+    return found is not None and found == wanted
+
+
+def _codec(text: str, registry: Registry) -> tuple[str, Mapping[str, Value]] | None:
+    """Name a codec with its options; lossless ones and none at all are one, None stands for one that is not loaded."""
+    if text in ("", "none"):
+        return "", {}
     try:
-        chosen = registry.choose_codec(parse_spec(codec))
-    except UsageError:  # of a plugin that is not loaded
-        return False
-    return is_lossless(chosen.record, chosen.options)
+        chosen = registry.choose_codec(parse_spec(text))
+    except UsageError:
+        return None
+    return ("", {}) if is_lossless(chosen.record, chosen.options) else (chosen.record.name, chosen.options)
 
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
