@@ -14,7 +14,8 @@ import toys
 
 from rescale_bench.cli import main
 from rescale_bench.errors import UsageError
-from rescale_bench.runner.job import Cell, Setup
+from rescale_bench.runner.cells import Cell
+from rescale_bench.runner.job import Setup
 from rescale_bench.runner.request import Request
 
 pytest.importorskip("distributed")

@@ -13,7 +13,7 @@ from rescale_bench.checks import check, compare_runs
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
 from rescale_bench.runs.folder import read_table
-from rescale_bench.runs.schema import COLUMNS, NAMES, cell_key, row_label, split_dtype
+from rescale_bench.runs.schema import COLUMNS, LABEL, NAMES, cell_key, row_label, split_dtype
 from rescale_bench.runs.table import complete
 
 HERE = Path(__file__).parent / "schema1"
@@ -97,7 +97,11 @@ def test_dtype_of_schema_1_in_tables_made_by_hand():
 
 
 def test_labels_say_how_a_method_ran_where_that_is_not_as_usual():
-    assert row_label(["irn", "", "small", "", "float32", 1, False]) == "irn [small]"
-    assert (
-        row_label(["irn", "z=zero", "", "64", "bf16", 8.0, "True"]) == "irn:z=zero {tile 64, bf16, batch 8, compiled}"
+    def label(**values):
+        usual = {column.name: column.default for column in COLUMNS} | {"method": "irn"}
+        return row_label([{**usual, **values}[name] for name in LABEL])
+
+    assert label(weights="small") == "irn [small]"
+    assert label(options="z=zero", tile="64", dtype="bf16", batch=8.0, compiled="True") == (
+        "irn:z=zero {tile 64, bf16, batch 8, compiled}"
     )

@@ -4,7 +4,7 @@ The way of a cell:
 
 1. `request`: a command becomes a Request, plain values that are checked once.
 2. `plan`: the Request becomes a Plan: images × parts (a method with its weights, scales and codecs), compact.
-3. The plan hands out Cells (`job`), plain values with a key; `execute` drops those that the run folder holds.
+3. The plan hands out Cells (`cells`), plain values with a key; `execute` drops those that the run folder holds.
 4. `schedule` puts cells together that may go through a network at once.
 5. `dispatch` gives each batch to this process, to children of it (`guard`), or to the workers of Dask (`cluster`).
 6. Where it arrives, a `worker` makes a Job of each cell: its texts are resolved into records, once.

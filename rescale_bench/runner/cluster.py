@@ -18,8 +18,9 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_device
+from rescale_bench.runner.cells import Batch, Cell
 from rescale_bench.runner.guard import Guard
-from rescale_bench.runner.job import Batch, Cell, Setup, describe, failed_line
+from rescale_bench.runner.job import Setup, describe, failed_line
 from rescale_bench.runner.worker import Line, Worker
 from rescale_bench.weights.files import sha256
 

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Protocol
 
 from rescale_bench.api.registry import Registry
+from rescale_bench.runner.cells import Batch
 from rescale_bench.runner.guard import Guard
-from rescale_bench.runner.job import Batch, Setup
+from rescale_bench.runner.job import Setup
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.worker import Line, Worker
 

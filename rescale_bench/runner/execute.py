@@ -16,9 +16,10 @@ from rescale_bench.api.specs import method_label
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_cores, usable_device
 from rescale_bench.networks.compiling import check_compiler
+from rescale_bench.runner.cells import Cell, Plan
 from rescale_bench.runner.dispatch import dispatch
-from rescale_bench.runner.job import Cell, Setup
-from rescale_bench.runner.plan import Plan, missing_values, plan, preflight
+from rescale_bench.runner.job import Setup
+from rescale_bench.runner.plan import missing_values, plan, preflight
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import batches
 from rescale_bench.runner.sets import measure_sets, plan_sets

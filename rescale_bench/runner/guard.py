@@ -19,7 +19,8 @@ from typing import IO, Any
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.machine.memory import resident_bytes
-from rescale_bench.runner.job import Batch, Setup, describe, failed_line
+from rescale_bench.runner.cells import Batch
+from rescale_bench.runner.job import Setup, describe, failed_line
 from rescale_bench.runner.worker import Line, Worker
 
 START_SECONDS = 120

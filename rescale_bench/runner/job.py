@@ -1,10 +1,10 @@
-"""A cell as plain values that any process can take, and the job that it becomes where it is run."""
+"""What all cells of a run share, and the job that a cell becomes where it is run."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,63 +16,11 @@ from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.specs import label, parse_spec
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.roundtrip.cell import Loop, cell_seed
+from rescale_bench.runner.cells import NO_FILE, Cell
 from rescale_bench.runs.schema import SCHEMA
 
 if TYPE_CHECKING:
     import torch
-
-NO_FILE = "none"
-"""The codec of a protocol that passes the LR in float."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One round trip to be run, as plain values.
-
-    cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
-    ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
-    tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
-    dtype: "float32", or "bf16" for bfloat16 inside networks. batch: images of one size that may go through a network
-    at once. compiled: whether torch.compile is around networks. These three move the last digits: sums in another
-    order differ by 1e-7, and a pixel on the edge between two levels is then rounded the other way.
-    """
-
-    cell: str
-    method: str
-    options: str
-    weights: str
-    weights_sha256: str
-    files: tuple[tuple[str, str], ...]
-    dataset: str
-    image: str
-    path: str
-    image_sha256: str
-    crop: int
-    scale: str
-    codec: str
-    protocol: str
-    protocol_version: int
-    seed: int
-    tile: str = ""
-    dtype: str = "float32"
-    batch: int = 1
-    compiled: bool = False
-    native: bool = True
-    ceiling: bool = False
-
-    @property
-    def build(self) -> Hashable:
-        """Name what the cell needs built: cells with equal names share one method, built once, and may be one batch."""
-        return self.method, self.options, self.files, self.dtype, self.batch, self.compiled
-
-    def identity(self) -> dict[str, Any]:
-        """Lay out what a journal line says about the cell."""
-        hidden = ("files", "path", "crop")
-        return {name: value for name, value in vars(self).items() if name not in hidden}
-
-
-Batch = tuple[Cell, ...]
-"""Cells for one process to run at once, where their method takes them; mostly one."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +138,5 @@ def failed_line(setup: Setup, cell: Cell, error: str, seconds: float = 0.0) -> d
         name: {"status": "failed", "version": version, "value": None, "error": error}
         for name, version in setup.metrics.items()
     }
-    unknown = dict.fromkeys(("peak_mb", "height", "width", "lr_height", "lr_width", "tiled"))
-    found = {"status": "failed", "error": error, **unknown, "values": values, "seconds": seconds}
+    found = {"status": "failed", "error": error, "values": values, "seconds": seconds}
     return {"schema": SCHEMA, **cell.identity(), **found}

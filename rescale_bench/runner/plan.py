@@ -1,11 +1,10 @@
-"""How a request becomes a plan: which images, which methods with which weights, and the cells that follow."""
+"""How a request becomes a plan: which images, and which methods with which weights."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,95 +17,9 @@ from rescale_bench.api.specs import parse_list
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
-from rescale_bench.runner.job import NO_FILE, Cell
+from rescale_bench.runner.cells import Part, Picture, Plan
 from rescale_bench.runner.request import Request
-from rescale_bench.runs.schema import cell_key
 from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One image of a data set. crop: sides are cut to multiples of it. size: of the file, in bytes.
-
-    sha256: of the file, "" where it cannot be read (its cells then fail with the reason).
-    """
-
-    dataset: str
-    name: str
-    path: str
-    crop: int
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """A method with one choice of weights, the scales that use it, and the codecs (None: the LR passes in float)."""
-
-    method: Chosen
-    weights: ChosenWeights
-    scales: tuple[Decimal, ...]
-    codecs: tuple[Chosen | None, ...]
-    batch: int
-    compiled: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be measured: every picture by every part; and what was left out and why.
-
-    Iterating gives the cells in the order of running: a part's follow each other, so that a worker builds each method
-    once; the largest image first, so that none comes last when the other workers have nothing left to do.
-    """
-
-    request: Request
-    protocol: Protocol
-    metrics: tuple[Chosen, ...]
-    set_metrics: tuple[Chosen, ...]
-    pictures: tuple[Picture, ...]
-    parts: tuple[Part, ...]
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Count the cells."""
-        return len(self.pictures) * sum(len(part.scales) * len(part.codecs) for part in self.parts)
-
-    def __iter__(self) -> Iterator[Cell]:
-        """Make the cells, one at a time."""
-        for part in self.parts:
-            for picture in self.pictures:
-                for scale in part.scales:
-                    for codec in part.codecs:
-                        yield self._cell(part, picture, scale, codec)
-
-    def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None) -> Cell:
-        method: Method = part.method.record
-        cell = Cell(
-            cell="",
-            method=method.name,
-            options=part.method.label.partition(":")[2],
-            weights=part.weights.tag,
-            weights_sha256=part.weights.sha256,
-            files=part.weights.files,
-            dataset=picture.dataset,
-            image=picture.name,
-            path=picture.path,
-            image_sha256=picture.sha256,
-            crop=picture.crop,
-            scale=str(scale),
-            codec=codec.label if codec else NO_FILE,
-            protocol=self.protocol.name,
-            protocol_version=self.protocol.version,
-            seed=self.request.seed,
-            tile=self.request.fixed_tile,
-            dtype=self.request.dtype,
-            batch=part.batch,
-            compiled=part.compiled,
-            native=not method.traits.indirect,
-            ceiling=method.traits.ceiling,
-        )
-        versions = {"method": method.version, "codec": codec.record.version if codec else ""}
-        return replace(cell, cell=cell_key(vars(cell), versions))
 
 
 def plan(request: Request, registry: Registry) -> Plan:

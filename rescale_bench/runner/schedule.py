@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from rescale_bench.errors import ImageError
 from rescale_bench.images.files import image_size
-from rescale_bench.runner.job import Batch, Cell
+from rescale_bench.runner.cells import Batch, Cell
 
 
 def batches(cells: Iterable[Cell]) -> Iterator[Batch]:

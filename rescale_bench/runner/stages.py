@@ -17,7 +17,8 @@ from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, Und
 from rescale_bench.images.files import Loaded, read_image
 from rescale_bench.roundtrip.cell import prepare_hr, reference_lr, round_trips
 from rescale_bench.runner.builds import Build, Recent
-from rescale_bench.runner.job import Cell, Job, Setup, failed_line
+from rescale_bench.runner.cells import Cell
+from rescale_bench.runner.job import Job, Setup, failed_line
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
 

@@ -11,7 +11,8 @@ from rescale_bench.api.registry import Registry
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.machine.allocator import keep_freed_memory
 from rescale_bench.machine.precision import exact_float32
-from rescale_bench.runner.job import Batch, Cell, Job, Setup
+from rescale_bench.runner.cells import Batch, Cell
+from rescale_bench.runner.job import Job, Setup
 from rescale_bench.runner.stages import Images, Trips, score
 
 Line = dict[str, Any]

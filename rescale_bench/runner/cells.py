@@ -1,0 +1,151 @@
+"""The cells of a run as plain values, and the plan that they follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from rescale_bench.api.records import Method, Protocol
+from rescale_bench.api.registry import Chosen
+from rescale_bench.runner.request import Request
+from rescale_bench.runs.schema import OF_CELL, cell_key
+from rescale_bench.weights.choice import ChosenWeights
+
+NO_FILE = "none"
+"""The codec of a protocol that passes the LR in float."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One round trip to be run, as plain values.
+
+    cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
+    ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
+    tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
+    dtype: "float32", or "bf16" for bfloat16 inside networks. batch: images of one size that may go through a network
+    at once. compiled: whether torch.compile is around networks. These three move the last digits: sums in another
+    order differ by 1e-7, and a pixel on the edge between two levels is then rounded the other way.
+    """
+
+    cell: str
+    method: str
+    options: str
+    weights: str
+    weights_sha256: str
+    files: tuple[tuple[str, str], ...]
+    dataset: str
+    image: str
+    path: str
+    image_sha256: str
+    crop: int
+    scale: str
+    codec: str
+    protocol: str
+    protocol_version: int
+    seed: int
+    tile: str = ""
+    dtype: str = "float32"
+    batch: int = 1
+    compiled: bool = False
+    native: bool = True
+    ceiling: bool = False
+
+    @property
+    def build(self) -> Hashable:
+        """Name what the cell needs built: cells with equal names share one method, built once, and may be one batch."""
+        return self.method, self.options, self.files, self.dtype, self.batch, self.compiled
+
+    def identity(self) -> dict[str, Any]:
+        """Lay out what a journal line says about the cell."""
+        return {column.name: getattr(self, column.name) for column in OF_CELL if hasattr(self, column.name)}
+
+
+Batch = tuple[Cell, ...]
+"""Cells for one process to run at once, where their method takes them; mostly one."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a data set. crop: sides are cut to multiples of it. size: of the file, in bytes.
+
+    sha256: of the file, "" where it cannot be read (its cells then fail with the reason).
+    """
+
+    dataset: str
+    name: str
+    path: str
+    crop: int
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A method with one choice of weights, the scales that use it, and the codecs (None: the LR passes in float)."""
+
+    method: Chosen
+    weights: ChosenWeights
+    scales: tuple[Decimal, ...]
+    codecs: tuple[Chosen | None, ...]
+    batch: int
+    compiled: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured: every picture by every part; and what was left out and why.
+
+    Iterating gives the cells in the order of running: a part's follow each other, so that a worker builds each method
+    once; the largest image first, so that none comes last when the other workers have nothing left to do.
+    """
+
+    request: Request
+    protocol: Protocol
+    metrics: tuple[Chosen, ...]
+    set_metrics: tuple[Chosen, ...]
+    pictures: tuple[Picture, ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the cells."""
+        return len(self.pictures) * sum(len(part.scales) * len(part.codecs) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Cell]:
+        """Make the cells, one at a time."""
+        for part in self.parts:
+            for picture in self.pictures:
+                for scale in part.scales:
+                    for codec in part.codecs:
+                        yield self._cell(part, picture, scale, codec)
+
+    def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None) -> Cell:
+        method: Method = part.method.record
+        cell = Cell(
+            cell="",
+            method=method.name,
+            options=part.method.label.partition(":")[2],
+            weights=part.weights.tag,
+            weights_sha256=part.weights.sha256,
+            files=part.weights.files,
+            dataset=picture.dataset,
+            image=picture.name,
+            path=picture.path,
+            image_sha256=picture.sha256,
+            crop=picture.crop,
+            scale=str(scale),
+            codec=codec.label if codec else NO_FILE,
+            protocol=self.protocol.name,
+            protocol_version=self.protocol.version,
+            seed=self.request.seed,
+            tile=self.request.fixed_tile,
+            dtype=self.request.dtype,
+            batch=part.batch,
+            compiled=part.compiled,
+            native=not method.traits.indirect,
+            ceiling=method.traits.ceiling,
+        )
+        versions = {"method": method.version, "codec": codec.record.version if codec else ""}
+        return replace(cell, cell=cell_key(vars(cell), versions))
