@@ -32,7 +32,6 @@ from rescale_bench.datasets.preparation import prepare
 from rescale_bench.datasets.research import locate
 from rescale_bench.errors import UnavailableError, UnknownNameError, UsageError
 from rescale_bench.images.files import pixel_hash, read_image
-from rescale_bench.weights import downloads
 
 REGISTERED = {dataset.name: dataset for dataset in rescale_bench_datasets()}
 BY_NAME = {research.name: research for research in RESEARCH}
@@ -199,7 +198,7 @@ def kodak(tmp_path, data_root, monkeypatch):
     """Serve Kodak24 from the loopback; return (record with patched home, server folder, requests)."""
     monkeypatch.setenv("RESCALE_BENCH_DATA", "")
     monkeypatch.setenv("RESCALE_BENCH_HTTP_LOOPBACK", "1")
-    monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     folder, asked = tmp_path / "www", []
     shutil.copytree(data_root / "Kodak24", folder)
 

@@ -256,7 +256,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 def needs(tmp_path, monkeypatch):
     """Make a plugin whose metric needs a file from the loopback; give back how to declare its checksum."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 from rescale_bench.datasets.pixels import count_known, hash_of, pinned
 from rescale_bench.datasets.research import Research, locate
 from rescale_bench.errors import ImageError, UnavailableError
-from rescale_bench.weights.downloads import cache_folder, extract, fetch_accepted
+from rescale_bench.weights.downloads import cache_folder, extract, fetch
 
 Report = Callable[[str], None]
 
@@ -68,7 +68,7 @@ def _fetch_pictures(research: Research, report: Report) -> None:
         if _has_pixels(target, known[name]):
             continue
         report(f"{research.name}: {number} of {len(research.home.files)}, {url}")
-        fetch_accepted(url, _acceptor(url, known[name]), target, report)
+        fetch(url, _acceptor(url, known[name]), target)
 
 
 def _has_pixels(path: Path, expected: str) -> bool:

@@ -5,13 +5,14 @@ They lie under `TORCH_HOME/hub`, where torch.hub and pyiqa look too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from rescale_bench.api.records import MetricFile
 from rescale_bench.errors import UnavailableError
+from rescale_bench.weights.downloads import fetch
+from rescale_bench.weights.files import sha256
 
 
 def prepare_files(files: Iterable[MetricFile], report: Callable[[str], None]) -> list[Path]:
@@ -29,16 +30,13 @@ def _prepare(file: MetricFile, report: Callable[[str], None]) -> Path:
     if target.is_file():
         _check(target, file)
     else:
-        from rescale_bench.weights import downloads
-
-        downloads.fetch_accepted(file.url, partial(_check, file=file), target, report)
+        fetch(file.url, partial(_check, file=file), target)
     report(f"{target} is in place")
     return target
 
 
 def _check(path: Path, file: MetricFile) -> None:
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256(path)
     if not found.startswith(file.sha256):
         raise UnavailableError(
             f"{path} has sha256 {found}, but the file of {file.url} has {file.sha256}; delete it and prepare again"

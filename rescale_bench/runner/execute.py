@@ -28,7 +28,7 @@ from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
-from rescale_bench.weights.downloads import file_sha256
+from rescale_bench.weights.files import sha256
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def _files(grid: Plan, setup: Setup) -> dict[str, str]:
     if grid.request.backend != "dask":
         return {}
     weights = {path for part in grid.parts for _, path in part.weights.files if path}
-    files = {str(Path(path).absolute()): file_sha256(Path(path)) for path in (*setup.plugins, *weights)}
+    files = {str(Path(path).absolute()): sha256(Path(path)) for path in (*setup.plugins, *weights)}
     images = {picture.dataset: picture for picture in grid.pictures if picture.sha256}
     return files | {str(Path(image.path).absolute()): image.sha256 for image in images.values()}
 
@@ -215,5 +215,5 @@ def _environment(store: Store, request: Request, setup: Setup) -> Mapping[str, A
     # Of each process, set when it begins.
     found["threads"] |= {"torch": setup.threads, "beside": int(setup.beside)}
     found["workers"] = {"backend": request.backend, "processes": request.jobs, "device": setup.device}
-    found["plugin_files"] = {path: file_sha256(Path(path)) for path in setup.plugins}
+    found["plugin_files"] = {path: sha256(Path(path)) for path in setup.plugins}
     return environment.with_earlier(found, store.run.environment)

@@ -120,9 +120,12 @@ def _parts(
     record: Method = method.record
     served = [scale for scale in scales if scale in record.scales]
     notes.extend(_not_served(method, [scale for scale in scales if scale not in served], registry))
-    by_weights: dict[ChosenWeights, list[Decimal]] = {}
+    by_parts: dict[tuple[str, ...], list[Decimal]] = {}
     for scale in served:
-        by_weights.setdefault(choose_weights(method, scale, registry), []).append(scale)
+        by_parts.setdefault(record.parts(scale), []).append(scale)
+    by_weights: dict[ChosenWeights, list[Decimal]] = {}
+    for together in by_parts.values():  # files are hashed once for all scales of a network
+        by_weights.setdefault(choose_weights(method, together[0], registry), []).extend(together)
     states = [partial(load_states, weights.files, registry, record.traits.derived) for weights in by_weights]
     notes.extend(_check_tile(record, [margin_of(record, load, method.options) for load in states], request)
                  if request.tile != "off" else ())  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
@@ -197,19 +196,12 @@ def _missing(
 
 
 def sha256(path: Path) -> str:
-    """Hash a whole file, once per process as long as its size and time of change stay. Raises WeightsError."""
+    """Hash a whole file, hexadecimal. Raises WeightsError."""
     try:
-        status = path.stat()
-        return _hashed(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-@functools.lru_cache(maxsize=256)
-def _hashed(path: Path, inode: int, size: int, mtime_ns: int) -> str:
-    del inode, size, mtime_ns  # the cache's key; the clock alone is too coarse for a file replaced at once
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_header(path: Path) -> Header:
