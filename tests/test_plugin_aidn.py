@@ -1,12 +1,9 @@
 """AIDN against arrays recorded from the published implementation, and its own promises."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from rescale_bench_plugins import aidn
-from rescale_bench_plugins.aidn.coordinates import lines_touched, sample_map, sample_rows, source_positions
 from rescale_bench_plugins.aidn.layout import AidnLayout
 from rescale_bench_plugins.aidn.network import Aidn, initial_aidn
 from rescale_bench_plugins.aidn.quantiser import quantise
@@ -15,6 +12,7 @@ from rescale_bench_plugins.aidn.rescaler import load_aidn
 from rescale_bench.api.records import State
 from rescale_bench.api.scales import lr_side, lr_size
 from rescale_bench.errors import MethodError, NotNativeError, WeightsError
+from rescale_bench.networks.sampling import sample_map, source_positions
 
 (METHOD,) = aidn.rescale_bench_methods()
 SMALL = AidnLayout(blocks=4, width=8, adaptions=2, mask_width=4, kernels=3, routing_width=5, experts=3, reduced=2)
@@ -122,25 +120,6 @@ def test_mixing_outputs_equals_per_pixel_kernels(step, size):
         assert_close(torch.cat(strips, 2), expected, 1e-5)
 
 
-def test_both_samplers_agree_with_a_loop():
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(1, 2, 5, 7, generator=generator, dtype=torch.float64)
-    x, y = (torch.rand(1, 6, 4, generator=generator, dtype=torch.float64) * 12 - 3 for _ in range(2))
-    x[0, 0], y[0, 0] = torch.tensor([-1.0, 0, 6, 7]), torch.tensor([0.0, 4, 4, 5])
-    expected = torch.zeros(1, 2, 6, 4, dtype=torch.float64)
-    for i, j in np.ndindex(6, 4):
-        px, py = float(x[0, i, j]), float(y[0, i, j])
-        for row in (math.floor(py), math.floor(py) + 1):
-            for column in (math.floor(px), math.floor(px) + 1):
-                if 0 <= row < 5 and 0 <= column < 7:
-                    weight = (1 - abs(py - row)) * (1 - abs(px - column))
-                    expected[0, :, i, j] += weight * features[0, :, row, column]
-    assert torch.allclose(sample_map(features, x, y), expected)
-    table = features[0].permute(1, 2, 0).flatten(0, 1)
-    rows = sample_rows(table, (5, 7), x.flatten(), y.flatten())
-    assert torch.allclose(rows.T.view(1, 2, 6, 4), expected)
-
-
 @pytest.mark.parametrize("offset", [(0.0, -70.0), (0.0, 70.0), (1e6, -1e6)])
 def test_far_offsets_are_followed(monkeypatch, offset):
     from rescale_bench.networks import lines
@@ -157,17 +136,6 @@ def test_far_offsets_are_followed(monkeypatch, offset):
     assert_close(found, network.down(hr, 1.5, (107, 14)).detach(), 1e-12)
 
 
-def test_touched_lines_and_tables_that_begin_further_down():
-    y, x = torch.tensor([4.0, 6.25, 7.5]), torch.tensor([0.0, 1.5, 2.0])
-    assert lines_touched(y, 10) == (4, 8)
-    assert lines_touched(y, 8) == (4, 7)
-    assert lines_touched(torch.tensor([-9.0, 99.0]), 10) == (0, 9)
-    assert lines_touched(torch.tensor([2.0, math.nan]), 10) == (0, 9)
-    table = torch.randn(10 * 3, 2)
-    whole = sample_rows(table, (10, 3), x, y)
-    assert torch.equal(sample_rows(table[4 * 3 : 9 * 3], (10, 3), x, y, top=4), whole)
-
-
 def test_work_grows_with_the_pixels_alone(monkeypatch):
     """Rows at the borders of slabs are computed once."""
     from rescale_bench.machine.profiling import count_macs
@@ -178,15 +146,6 @@ def test_work_grows_with_the_pixels_alone(monkeypatch):
     whole = count_macs(lambda: network.down(hr, 2.0, (48, 20)))
     monkeypatch.setattr(lines, "SLAB_BYTES", 1)
     assert count_macs(lambda: network.down(hr, 2.0, (48, 20))) == whole
-
-
-def test_source_positions_follow_the_equations():
-    position, relative = source_positions(5, 2.0, torch.zeros(1, dtype=torch.float64))
-    assert position.tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
-    assert relative.tolist() == [-0.5] * 5
-    # 0.1·(i + .5) reaches whole numbers only nearly: the tolerance keeps it from falling one short.
-    _, relative = source_positions(3, 2 / 3, torch.zeros(1, dtype=torch.float64))
-    assert relative.tolist() == pytest.approx([1 / 3 - 0.5, -0.5, 5 / 3 - 1.5])
 
 
 @pytest.mark.parametrize("scale", [1.1, 1.9, 2.0, 2.5, 3.0, 3.7, 4.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import cast
 
@@ -11,43 +10,22 @@ from torch import nn
 from torch.nn import functional
 
 from rescale_bench.networks.lines import slab_rows
+from rescale_bench.networks.sampling import lines_touched, sample_map, sample_rows, source_positions
+from rescale_bench.networks.scale_aware import ExpertResampling, mix_pixels
 
 from .band import Band
-from .coordinates import lines_touched, sample_map, sample_rows, source_positions
 from .layout import AidnLayout
 
 LEAST_ROWS = 4
 """Output rows of a strip, however many source rows they span."""
 
 
-class ConditionalResampling(nn.Module):
-    """Resample features to any size: f + (Σ wₙ Expandₙ)(Σ wₙ Compressₙ) f with f sampled at predicted offsets.
-
-    The per-pixel matrices are never built: every expert compresses f, the results are mixed by w to h, and
-    w ⊗ h is expanded by all experts at once.
-    """
+class ConditionalResampling(ExpertResampling):
+    """Resample features to any size; the prediction sees the scale, the place in the source pixel and the features."""
 
     def __init__(self, layout: AidnLayout) -> None:
-        """Draw the experts as torch draws a convolution's weights."""
-        super().__init__()
-        width, experts, reduced = layout.width, layout.experts, layout.reduced
-        self.weight_compress = nn.Parameter(torch.empty(experts, reduced, width, 1, 1))
-        self.weight_expand = nn.Parameter(torch.empty(experts, width, reduced, 1, 1))
-        self.body = nn.Sequential(
-            nn.Conv2d(width + 4, width, 1), nn.ReLU(True), nn.Conv2d(width, width, 1), nn.ReLU(True)
-        )
-        self.routing = nn.Sequential(nn.Conv2d(width, experts, 1), nn.Sigmoid())
-        self.offset = nn.Conv2d(width, 2, 1)
-        for pool, fan in ((self.weight_compress, width), (self.weight_expand, reduced)):
-            nn.init.uniform_(pool, -1 / math.sqrt(fan), 1 / math.sqrt(fan))
-
-    def compress(self) -> torch.Tensor:
-        """Return all compressing experts as one matrix (experts·reduced, width)."""
-        return self.weight_compress.flatten(0, 1).flatten(1)
-
-    def expand(self) -> torch.Tensor:
-        """Return all expanding experts as one matrix (width, experts·reduced)."""
-        return self.weight_expand.flatten(2).transpose(0, 1).flatten(1)
+        """Take the sizes."""
+        super().__init__(layout.width + 4, layout.width, layout.experts, layout.reduced)
 
     def forward(self, features: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
         """Resample (N, width, h, w) to (N, width, *size) with 1/σ = step; for autograd."""
@@ -56,13 +34,8 @@ class ConditionalResampling(nn.Module):
         y, x = (plane.expand(count, *size) for plane in (y[:, None], x[None]))
         planes = [rel_h[:, None].expand(size), rel_w.expand(size)]
         given = torch.stack([torch.full_like(planes[0], step)] * 2 + planes).expand(count, -1, -1, -1)
-        hidden = self.body(torch.cat((given, sample_map(features, x, y)), 1))
-        offset, shares = self.offset(hidden), self.routing(hidden)
-        sampled = sample_map(features, x + offset[:, 0], y + offset[:, 1])
-        mixed = functional.conv2d(sampled, self.compress()[:, :, None, None])
-        mixed = (mixed.view(*shares.shape[:2], -1, *size) * shares[:, :, None]).sum(1)
-        outer = (shares[:, :, None] * mixed[:, None]).flatten(1, 2)
-        return sampled + functional.conv2d(outer, self.expand()[:, :, None, None])
+        offset, shares = self.predict(torch.cat((given, sample_map(features, x, y)), 1))
+        return self.mix(sample_map(features, x + offset[:, 0], y + offset[:, 1]), shares)
 
     def rows(
         self, features: Iterator[torch.Tensor], source: tuple[int, int], step: float, size: tuple[int, int], back: int
@@ -122,10 +95,7 @@ class _RowSampler:
         x, y = x.add_(offset[:, 0]), y.add_(offset[:, 1])
         self.band.need(*lines_touched(y, self.source[0]))
         sampled = sample_rows(self.band.table, self.source, x, y, self.band.top)
-        mixed = functional.linear(sampled, self.compress).view(*shares.shape, -1)
-        mixed = mixed.mul_(shares[:, :, None]).sum(1)
-        outer = (shares[:, :, None] * mixed[:, None]).flatten(1)
-        result = sampled.addmm_(outer, self.expand.T)
+        result = mix_pixels(sampled, shares, self.compress, self.expand)
         return result.view(1, count, self.width, -1).permute(0, 3, 1, 2)
 
     def _predict(self, rows: slice, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

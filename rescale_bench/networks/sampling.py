@@ -1,4 +1,4 @@
-"""Where an output pixel of AIDN lies in the source (Eq. 1 and 2), and bilinear sampling there."""
+"""Where a pixel of an image of any size lies in its source (AIDN, Eq. 1 and 2; ArbSR alike), and bilinear sampling."""
 
 from __future__ import annotations
 
