@@ -13,6 +13,7 @@ from rescale_bench.errors import StoreError
 from rescale_bench.machine.writing import reason, write_atomically
 from rescale_bench.runs.journal import plain, read_journal
 from rescale_bench.runs.outputs import Outputs
+from rescale_bench.runs.schema import COLUMNS
 from rescale_bench.runs.table import read_rows, readable, tidy
 
 if TYPE_CHECKING:
@@ -114,9 +115,13 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What it says of each metric (direction, unit, …), by label."""
-        metrics = self.about.get("metrics")
-        return metrics if isinstance(metrics, dict) else {}
+        """What it says of each metric (direction, unit, …), by label; nothing else is passed on."""
+        found = self.about.get("metrics")
+        metrics = {} if not isinstance(found, dict) else {key: of for key, of in found.items() if isinstance(of, dict)}
+        return {
+            label: {c.name: said[c.name] for c in COLUMNS if c.role == "metric" and c.fits(said.get(c.name))}
+            for label, said in metrics.items()
+        }
 
     @property
     def outputs(self) -> Outputs:

@@ -15,11 +15,6 @@ from rescale_bench.runs.schema import OF_CELL, SCHEMA, split_dtype
 
 NEEDED = ("cell", "protocol", "status", *(column.name for column in OF_CELL if column.default is None))
 """What every line has."""
-TEXTS = frozenset(("status", "error", *(column.name for column in OF_CELL if column.type == "text")))
-NUMBERS = tuple(column.name for column in OF_CELL if column.type in ("integer", "number"))
-FLAGS = tuple(column.name for column in OF_CELL if column.type == "flag")
-LARGEST = 2**53
-"""No number of a cell is larger; beyond it tables cannot hold whole numbers."""
 STATUSES = ("ok", "failed", "undefined")
 READABLE = (1, SCHEMA)
 SEAL = re.compile(r',"crc":"([0-9a-f]{8})"}\Z')
@@ -51,15 +46,10 @@ def checked(line: Mapping[str, Any]) -> dict[str, Any]:
     A line of schema 1 becomes one of this schema. Raises ValueError, KeyError, TypeError or AttributeError for
     anything that is no finished cell.
     """
-    for name in TEXTS:
-        value = line[name] if name in NEEDED else line.get(name)
-        _require(isinstance(value, str) or (value is None and name not in NEEDED), name)
-    for name in NUMBERS:
-        value = line.get(name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LARGEST
-        _require(value is None or number, name)
-    for name in FLAGS:
-        _require(isinstance(line.get(name), (bool, type(None))), name)
+    for column in OF_CELL:
+        value = line.get(column.name)
+        _require(column.fits(value) if value is not None else column.name not in NEEDED, column.name)
+    _require(isinstance(line.get("error"), (str, type(None))), "error")
     _require(0 < float(line["scale"]) < math.inf, "scale")
     _require(line["status"] in STATUSES, "status")
     words = split_dtype(line["dtype"]) if line.get("dtype") and line.get("schema") == 1 else {}

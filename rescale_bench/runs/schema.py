@@ -19,6 +19,9 @@ from rescale_bench.api.specs import method_label
 SCHEMA = 2
 """Version of a journal line and of a row. 1: batch and compile were words of the text in `dtype`."""
 
+LARGEST = 2**53
+"""No number of a cell is larger; beyond it tables cannot hold whole numbers."""
+
 Type = Literal["text", "integer", "number", "flag"]
 Role = Literal["key", "content", "measured", "metric"]
 
@@ -45,6 +48,14 @@ class Column:
     of what was measured before stay."""
     variant: str = ""
     """Of a key that is part of how a method runs: how a value other than the default stands behind its name."""
+
+    def fits(self, value: object) -> bool:
+        """Tell whether a value is one of this column; numbers are positive and at most LARGEST."""
+        if self.type == "text":
+            return isinstance(value, str)
+        if self.type == "flag" or isinstance(value, bool):
+            return self.type == "flag" and isinstance(value, bool)
+        return isinstance(value, (int, float)) and 0 <= value <= LARGEST
 
 
 def _metric_columns() -> Iterator[Column]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -62,7 +63,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Make numbers of the columns that hold some; integers with gaps become floats."""
     import pandas as pd
 
-    numbers = {name: table[name].map(float).astype("float64") for name in NUMBERS if name in table}
+    numbers = {name: table[name].fillna(math.nan).map(float).astype("float64") for name in NUMBERS if name in table}
     integers = {c.name: pd.to_numeric(table[c.name]) for c in COLUMNS if c.type == "integer" and c.name in table}
     return table.assign(**numbers, **integers)
 
