@@ -24,7 +24,6 @@ from rescale_bench.plots import (
     bd_text,
     direct_jpeg_curve,
     figure,
-    places_of,
     rate_curves,
     reference_curves,
     shown_panels,
@@ -32,7 +31,7 @@ from rescale_bench.plots import (
 from rescale_bench.plots.direct import DirectCurve, born_as_jpeg
 from rescale_bench.plots.rate import DIRECT
 from rescale_bench.protocols.named import PROTOCOLS, RGB8
-from rescale_bench.runs.folder import read_table
+from rescale_bench.runs.folder import Run, read_table
 
 # --- rate-distortion ---------------------------------------------------------------
 
@@ -209,7 +208,7 @@ def moved(measured, tmp_path):
 
 def references(run, **options):
     told = []
-    found = reference_curves(read_table(run), load_registry(()), places_of(run), told.append, **options)
+    found = reference_curves(read_table(run), load_registry(()), Run(run), told.append, **options)
     return found, told
 
 
@@ -272,7 +271,7 @@ def test_a_metric_or_protocol_of_another_version_has_no_curve(moved):
         ({"metric_version": "theirs/0"}, "the run has psnr_y of theirs/0, here is "),
         ({"protocol_version": 99}, "the run has version 99 of protocol rgb8, here is 1"),
     ):
-        found = reference_curves(frame.assign(**changes), load_registry(()), places_of(moved))
+        found = reference_curves(frame.assign(**changes), load_registry(()), Run(moved))
         assert words in found.notes[0]
-    found = reference_curves(frame, load_registry(()), places_of(moved), metrics=["bpp"])
+    found = reference_curves(frame, load_registry(()), Run(moved), metrics=["bpp"])
     assert "bpp does not judge the HR" in found.notes[0]

@@ -243,7 +243,7 @@ def test_a_table_cannot_lead_to_other_files(tmp_path, registry):
         (folder / "outputs" / f"{1:024x}-{part}.png").rename(f"{outside}-{part}.png")
     frame["cell"] = frame["cell"].replace(f"{1:024x}", "../secret")
     source = read_source(folder, frame)
-    found = find_subjects(source.rows, source.outputs)
+    found = find_subjects(source.rows, source.run.outputs)
     assert found.lacking == ("photos one ×2 nearest",)
 
 

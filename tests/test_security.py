@@ -377,7 +377,7 @@ def test_a_run_does_not_lead_to_other_files(tmp_path, capfd):
     (run / "journal.jsonl").write_text("\n".join([*lines, json.dumps(bad)]) + "\n")
     frame = read_table(run)
     source = read_source(run, frame)
-    shown = find_subjects(source.rows, source.outputs)
+    shown = find_subjects(source.rows, source.run.outputs)
     assert [subject.image for subject in shown.subjects] == ["one"]
     pictures = read_pictures(run, frame)
     for key, cells in pictures.cells.items():

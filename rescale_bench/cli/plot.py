@@ -79,11 +79,12 @@ def _list(text: str) -> list[str]:
 
 def _references(known: argparse.Namespace, path: Path, frame: pd.DataFrame, options: dict[str, Any]) -> References:
     """Measure the HR images of the run as JPEG where they are at hand; say where they are not."""
-    from rescale_bench.plots import References, places_of, reference_curves
+    from rescale_bench.plots import References, reference_curves
+    from rescale_bench.runs.folder import Run
 
     if known.kind != "rate-distortion" or known.no_direct:
         return References({}, {})
-    found = reference_curves(frame, registry(known), places_of(path), say, **options)
+    found = reference_curves(frame, registry(known), Run(path), say, **options)
     for note in found.notes:
         say(note)
     born = {dataset: curve.born_as for (dataset, _), curve in found.curves.items() if curve.born_as}

@@ -6,7 +6,6 @@ Made with matplotlib's objects alone: nothing here touches pyplot or its global 
 from rescale_bench.plots.direct import DirectCurve, born_as_jpeg, direct_jpeg_curve
 from rescale_bench.plots.gaps import BdRow, Shown, bd_rows, bd_table, bd_text, rate_curves, shown_panels
 from rescale_bench.plots.kinds import KINDS, figure
-from rescale_bench.plots.originals import Places, places_of
 from rescale_bench.plots.output import save, svg
 from rescale_bench.plots.references import References, reference_curves
 
@@ -14,7 +13,6 @@ __all__ = [
     "KINDS",
     "BdRow",
     "DirectCurve",
-    "Places",
     "References",
     "Shown",
     "bd_rows",
@@ -23,7 +21,6 @@ __all__ = [
     "born_as_jpeg",
     "direct_jpeg_curve",
     "figure",
-    "places_of",
     "rate_curves",
     "reference_curves",
     "save",

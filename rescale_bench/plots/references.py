@@ -14,8 +14,8 @@ from rescale_bench.api.records import Protocol
 from rescale_bench.errors import RescaleBenchError, StoreError, UsageError
 from rescale_bench.plots.direct import QUALITIES, DirectCurve, direct_jpeg_curve
 from rescale_bench.plots.gaps import Shown, shown_panels
-from rescale_bench.plots.originals import Original, Places, Wanted, find_originals
 from rescale_bench.runs.folder import CURVES, Run
+from rescale_bench.runs.originals import Original, Wanted, find_originals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,21 +46,21 @@ class References:
 def reference_curves(
     frame: pd.DataFrame,
     plugins: Registry,
-    places: Places,
+    run: Run,
     tell: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> References:
     """Measure JPEG of the HR for every panel that rate-distortion draws with these options, or read it from the run.
 
-    places: of the run's images; its folder keeps what was measured. tell: called with a line before a measurement.
+    run: whose images they are; its folder keeps what was measured. tell: called with a line before a measurement.
     Raises what figure raises.
     """
     curves: dict[tuple[str, str], DirectCurve] = {}
     absent: dict[str, tuple[tuple[str, ...], str]] = {}
-    kept = _Kept(places.run)
+    kept = _Kept(run)
     for panel in shown_panels(frame, **options):
         try:
-            curves[panel.dataset, panel.scale] = _curve(frame, panel, plugins, places, kept, tell)
+            curves[panel.dataset, panel.scale] = _curve(frame, panel, plugins, run, kept, tell)
         except RescaleBenchError as error:
             scales, reason = absent.get(panel.dataset, ((), str(error).rstrip(".")))
             absent[panel.dataset] = (*scales, panel.scale), reason
@@ -68,13 +68,13 @@ def reference_curves(
 
 
 def _curve(
-    frame: pd.DataFrame, panel: Shown, plugins: Registry, places: Places, kept: _Kept, tell: Callable[[str], None]
+    frame: pd.DataFrame, panel: Shown, plugins: Registry, run: Run, kept: _Kept, tell: Callable[[str], None]
 ) -> DirectCurve:
     protocol = plugins.choose_protocol(panel.protocol)
     if panel.version not in ("", str(protocol.version)):
         raise UsageError(f"the run has version {panel.version} of protocol {protocol.name}, here is {protocol.version}")
     metric = _metric(frame, panel.metric, plugins)
-    found = find_originals(Wanted(panel.dataset, panel.images, panel.cells), plugins.datasets, places)
+    found = find_originals(Wanted(panel.dataset, panel.images, panel.cells), plugins.datasets, run)
     key = _key(found, protocol, panel.scale, metric, plugins)
     if (stored := kept.get(key)) is not None:
         return stored
@@ -115,11 +115,11 @@ def _key(found: Sequence[Original], protocol: Protocol, scale: str, metric: Chos
 class _Kept:
     """The curves that a run folder keeps; without a folder there are none."""
 
-    def __init__(self, run: Run | None) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
 
     def _all(self) -> dict[str, Any]:
-        found = self.run.read(CURVES).get("curves") if self.run else None
+        found = self.run.read(CURVES).get("curves")
         return found if isinstance(found, dict) else {}
 
     def get(self, key: str) -> DirectCurve | None:
@@ -134,7 +134,7 @@ class _Kept:
 
     def put(self, key: str, curve: DirectCurve, about: Mapping[str, Any], tell: Callable[[str], None]) -> None:
         """Add a curve atomically; a folder that cannot be written is told, and costs no more than the time."""
-        if self.run is None or self.run.folder is None:
+        if self.run.folder is None:
             return
         # Read again: another report of the same run may have added its own meanwhile.
         curves = {**self._all(), key: {**about, "points": curve.points, "born_as": curve.born_as}}

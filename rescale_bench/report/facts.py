@@ -104,7 +104,7 @@ def environment(source: Source) -> tuple[tuple[str, Pairs], ...]:
     """Lay env.json out as groups of pairs: the machine first, then what is nested in it."""
     plain: list[tuple[str, str]] = []
     nested: list[tuple[str, Pairs]] = []
-    for key, value in source.environment.items():
+    for key, value in source.run.environment.items():
         if key == "earlier":  # in full in env.json
             plain.append(("earlier environments of this run", str(len(value))))
         elif isinstance(value, Mapping):

@@ -58,7 +58,7 @@ def build_report(
     progress: called with images done and in all. references: protocol → JPEG of the HR, for BD-rates.
     Raises UsageError, UnknownNameError for metrics the run lacks.
     """
-    found = find_subjects(source.rows, source.outputs)
+    found = find_subjects(source.rows, source.run.outputs)
     context = _context(source, registry, view, charts, found, references or {})
     # One byte per character does for the pictures' text; the rest is counted as it is.
     rest = len(_render({**context, "albums": ()}).encode())

@@ -152,7 +152,7 @@ def measure_references(
     for protocol in dict.fromkeys(map(str, source.rows["protocol"])):
         options: dict[str, Any] = {"protocol": protocol, "reference": reference, "metrics": [metric]}
         try:
-            found[protocol] = reference_curves(source.frame, registry, source.places, tell, **options)
+            found[protocol] = reference_curves(source.frame, registry, source.run, tell, **options)
         except UsageError:
             continue  # the plot itself says why it cannot be drawn
     return found

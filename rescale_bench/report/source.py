@@ -1,15 +1,12 @@
-"""What the report reads of a run: its tidy rows, run.json, env.json and the folder of kept outputs."""
+"""What the report reads: a stored run and its tidy rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rescale_bench.plots.originals import Places, places_of
 from rescale_bench.runs.folder import Run
-from rescale_bench.runs.outputs import Outputs
 from rescale_bench.tables.rows import prepare
 
 if TYPE_CHECKING:
@@ -18,36 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A stored run.
+    """A stored run. frame: tidy rows as stored. rows: the same, prepared and labelled."""
 
-    name: for people. frame: tidy rows as stored. rows: the same, prepared and labelled. asked, history: of run.json.
-    environment: env.json, empty where unknown. outputs: its kept pictures.
-    places: where its HR images may be found again.
-    """
-
-    name: str
+    run: Run
     frame: pd.DataFrame
     rows: pd.DataFrame
-    asked: Mapping[str, Any]
-    history: tuple[str, ...]
-    environment: Mapping[str, Any]
-    outputs: Outputs
-    places: Places = field(default_factory=Places)
 
 
 def read_source(path: Path, frame: pd.DataFrame) -> Source:
-    """Read what stands beside the tidy rows of a run folder (or of its results.parquet).
-
-    Raises UsageError when there are no rows.
-    """
-    run = Run(path)
-    return Source(
-        name=run.name,
-        frame=frame,
-        rows=prepare(frame),
-        asked=run.asked,
-        history=run.history,
-        environment=run.environment,
-        outputs=run.outputs,
-        places=places_of(path),
-    )
+    """Take the tidy rows of a run. Raises UsageError when there are none."""
+    return Source(Run(path), frame, prepare(frame))

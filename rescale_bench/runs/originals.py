@@ -37,41 +37,14 @@ class Wanted:
     cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where to look. run: None where there is none. named: data sets as the user wrote them."""
-
-    run: Run | None = None
-    named: tuple[str, ...] = ()
-
-
-def places_of(path: Path) -> Places:
-    """Read where a stored run (its folder or its results.parquet) had its images from."""
-    run = Run(path)
-    texts = [str(run.asked.get("datasets", ""))]
-    for command in run.history:
-        texts += _given(command)
-    names = (name.strip() for text in texts for name in text.split(","))
-    return Places(run, tuple(dict.fromkeys(name for name in names if name)))
-
-
-def _given(command: str) -> list[str]:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return []
-    found = [after for word, after in pairwise(words) if word in FLAGS]
-    return found + [word.partition("=")[2] for word in words if word.startswith("--datasets=")]
-
-
-def find_originals(wanted: Wanted, datasets: Mapping[str, Dataset], places: Places) -> list[Original]:
-    """Find the file of every image: one with the run's own bytes, else the HR that `run --keep` stored.
+def find_originals(wanted: Wanted, datasets: Mapping[str, Dataset], run: Run) -> list[Original]:
+    """Find the file of every image of a run: one with the run's own bytes, else the HR that `run --keep` stored.
 
     datasets: registered ones. Raises UsageError naming the first image that is not to be had, and why.
     """
     tables: list[tuple[Mapping[str, Path], int]] = []
     problems: list[str] = []
-    for text in _texts(wanted.dataset, places):
+    for text in _texts(wanted.dataset, run):
         try:
             table, crop = _files(text, wanted.dataset, datasets)
         except RescaleBenchError as error:
@@ -81,24 +54,39 @@ def find_originals(wanted: Wanted, datasets: Mapping[str, Dataset], places: Plac
     found = []
     for name, sha256 in wanted.images:
         others: list[Path] = []
-        one = _measured(name, sha256, tables, others) or _kept(wanted.cells.get(name, ()), places.run)
+        one = _measured(name, sha256, tables, others) or _kept(wanted.cells.get(name, ()), run)
         if one is None:
             raise UsageError(_reason(wanted.dataset, name, others, bool(tables), problems))
         found.append(one)
     return found
 
 
-def _texts(dataset: str, places: Places) -> Iterator[str]:
+def _texts(dataset: str, run: Run) -> Iterator[str]:
     """List what may lead to a data set: its name, and the folders of the run, also seen from the run's own folder."""
     yield dataset
     base = dataset.partition("@mod")[0]
-    for name in places.named:
-        if Path(name.partition("@mod")[0]).expanduser().name not in ("", ".", "..", base):
+    for name in dict.fromkeys(_named(run)):
+        path = Path(name.partition("@mod")[0]).expanduser()
+        if path.name not in ("", ".", "..", base):
             continue
         yield name
-        folder = places.run.folder if places.run else None
-        if folder is not None and not Path(name).expanduser().is_absolute():
-            yield from (str(parent / name) for parent in folder.resolve().parents if (parent / name).exists())
+        if run.folder is not None and not path.is_absolute():
+            yield from (str(parent / name) for parent in run.folder.resolve().parents if (parent / name).exists())
+
+
+def _named(run: Run) -> Iterator[str]:
+    """List the data sets as the commands of a run named them."""
+    texts = [str(run.asked.get("datasets", "")), *(text for command in run.history for text in _given(command))]
+    yield from filter(None, (name.strip() for text in texts for name in text.split(",")))
+
+
+def _given(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    found = [after for word, after in pairwise(words) if word in FLAGS]
+    return found + [word.partition("=")[2] for word in words if word.startswith("--datasets=")]
 
 
 def _files(text: str, dataset: str, registered: Mapping[str, Dataset]) -> tuple[dict[str, Path], int]:
@@ -125,10 +113,10 @@ def _measured(
     return None
 
 
-def _kept(cells: Sequence[str], run: Run | None) -> Original | None:
+def _kept(cells: Sequence[str], run: Run) -> Original | None:
     for cell in cells:
         # What is kept is cut already, as the protocol and the data set's variant want it.
-        path = run.outputs.find(cell, "hr") if run else None
+        path = run.outputs.find(cell, "hr")
         if path is not None and (own := _sha256(path)):
             return Original(path, own, 1)
     return None
