@@ -25,9 +25,13 @@ def run(text, folder, home):
 
 
 def test_the_wrapper_is_short():
-    assert set(FILES) == {"my_network.py", "my_method.py"}
+    assert set(FILES) == {"my_network.py", "my_method.py", "my_metric.py", "my_parts.py"}
     assert len(FILES["my_method.py"].splitlines()) <= 30
     assert max(map(len, FILES["my_method.py"].splitlines())) <= 120
+
+
+def test_files_of_the_page_are_as_wide_as_our_own():
+    assert max(len(line) for text in FILES.values() for line in text.splitlines()) <= 120
 
 
 def test_the_wrapper_imports_no_torch_before_it_must(tmp_path):
@@ -39,7 +43,7 @@ def test_the_wrapper_imports_no_torch_before_it_must(tmp_path):
 def test_every_command_of_the_page_works(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    verify, measure, package = SHELL
+    verify, measure, package, parts = SHELL
     found = run(verify, tmp_path, tmp_path / "home")
     assert [line.split()[0] for line in found.splitlines()[1:]] == ["ok"] * 7
     # The page exports PYTHONPATH once; here each block is a shell of its own.
@@ -47,3 +51,7 @@ def test_every_command_of_the_page_works(tmp_path):
     found = run(package, tmp_path, tmp_path / "home")
     assert found.splitlines().count("my-method") == 1
     assert "failed" not in found
+    found = run(parts, tmp_path, tmp_path / "home")
+    assert "mine · protocol rgb8-wide version 1 · codec deflate:level=9" in found
+    assert all(name in found.split("Whole data sets")[0] for name in ("sharpness", "bpp_deflate ↓"))
+    assert "colour_gap is the worst of 1 images" in found

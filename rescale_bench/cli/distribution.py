@@ -28,7 +28,7 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Measure, keep the values among the run's rows, and print the table; exit 1 where sets lack pictures or failed."""
     del given
-    from rescale_bench.runner.sets import measure_kept_run
+    from rescale_bench.runner.set_metrics import measure_kept_run
     from rescale_bench.runs.folder import Run, read_table
     from rescale_bench.tables import leaderboard, render
 

@@ -22,7 +22,7 @@ from rescale_bench.runner.job import Setup
 from rescale_bench.runner.plan import missing_values, plan, preflight
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import batches
-from rescale_bench.runner.sets import measure_sets, plan_sets
+from rescale_bench.runner.set_metrics import measure_sets, plan_sets
 from rescale_bench.runner.worker import Line
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
