@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Build, Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
+from rescale_bench.api.records import (
+    Build,
+    Method,
+    Option,
+    Rescaler,
+    State,
+    States,
+    Traits,
+    Value,
+    WeightsFile,
+    scale_part,
+)
 from rescale_bench.api.scales import NativeScales
+
+if TYPE_CHECKING:
+    from rescale_bench.networks.super_resolution import SuperResolution
 
 CITATION = (
     "Lim, Son, Kim, Nah, Lee, Enhanced Deep Residual Networks for Single Image Super-Resolution, CVPRW 2017, "
@@ -17,10 +31,6 @@ CITATION = (
 FOLDER = "https://cv.snu.ac.kr/research/EDSR/models/"
 REPOSITORY = "https://github.com/sanghyun-son/EDSR-PyTorch"
 TRAINING = "DIV2K 1-800, bicubic LR, patches of 192 (HR 48·s), L1, Adam 1e-4 (EDSR, sec. 4.2)"
-
-
-def _parts(scale: Decimal) -> tuple[str, ...]:
-    return (f"x{scale}",)
 
 
 def _weights(files: Mapping[str, str]) -> tuple[WeightsFile, ...]:
@@ -33,10 +43,18 @@ def _weights(files: Mapping[str, str]) -> tuple[WeightsFile, ...]:
 
 def _build(name: str, option: Option) -> Build:
     def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
-        from .rescaler import build_edsr
+        from rescale_bench.networks.edsr import load_edsr, residual_scale
+        from rescale_bench.networks.super_resolution import serve_upscalers
 
-        given = float(options.get(option.name, option.default))
-        return build_edsr(name, states, device, None if given == option.default else given, float(option.default))
+        default = float(option.default)
+        given = float(options.get(option.name, default))
+
+        def load(part: str, state: State) -> SuperResolution:
+            where = f"{name} {part}"
+            residual = given if given != default else residual_scale(state.metadata, default, where)
+            return load_edsr(state.tensors, residual, device, where)
+
+        return serve_upscalers(name, states, load)
 
     return build
 
@@ -61,7 +79,7 @@ def _method(name: str, blocks: int, width: int, residual_scale: float, files: Ma
         build=_build(name, option),
         halves=frozenset({"up"}),
         options=(option,),
-        parts=_parts,
+        parts=scale_part,
         weights=_weights(files),
         shipped=Path(__file__).parent / "weights" / name,
         initial=initial,

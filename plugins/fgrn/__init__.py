@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Rescaler, State, States, Traits, Value
+from rescale_bench.api.records import Method, Rescaler, State, States, Traits, Value, scale_part
 from rescale_bench.api.scales import NativeScales
 
 
@@ -23,10 +22,6 @@ def _initial(part: str, seed: int) -> State:
     return initial(part, seed)
 
 
-def _parts(scale: Decimal) -> tuple[str, ...]:
-    return (f"x{scale}",)
-
-
 @hookimpl
 def rescale_bench_methods() -> Iterable[Method]:
     """Yield the method."""
@@ -37,7 +32,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         scales=NativeScales.of(2, 4),
         build=_build,
         initial=_initial,
-        parts=_parts,
+        parts=scale_part,
         shipped=Path(__file__).parent / "weights",
         parameters={"x2": 1_330_949, "x4": 3_350_687},
         traits=Traits(batches=True, compiles=True),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
+from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile, scale_part
 from rescale_bench.api.scales import NativeScales
 
 ECCV = "Xiao et al., Invertible Image Rescaling (ECCV 2020), https://arxiv.org/abs/2005.05650"
@@ -49,10 +49,6 @@ def _initial(name: str, part: str, seed: int) -> State:
     return initial(name, part, seed)
 
 
-def _parts(scale: Decimal) -> tuple[str, ...]:
-    return (f"x{scale}",)
-
-
 def _parts_and_restore(scale: Decimal) -> tuple[str, ...]:
     return (f"x{scale}", "crm")
 
@@ -70,7 +66,7 @@ def _method(name: str, summary: str, scales: NativeScales, parameters: Mapping[s
         build=partial(_build, name),
         initial=partial(_initial, name),
         options=(Z, Z_SCALE),
-        parts=_parts,
+        parts=scale_part,
         shipped=SHIPPED / name,
         parameters=parameters,
         traits=Traits(draws=True, batches=True, compiles=True),

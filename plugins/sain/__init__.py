@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile
+from rescale_bench.api.records import Method, Option, Rescaler, State, States, Traits, Value, WeightsFile, scale_part
 from rescale_bench.api.scales import NativeScales
 
 PROJECT = "https://github.com/yang-jin-hai/SAIN"
@@ -37,10 +36,6 @@ def _initial(part: str, seed: int) -> State:
     return initial(part, seed)
 
 
-def _parts(scale: Decimal) -> tuple[str, ...]:
-    return (f"x{scale}",)
-
-
 def _file(tag: str, part: str, codec: str) -> WeightsFile:
     file = f"SAIN{part}_{codec}.pth"
     source = f"{PROJECT}, experiments/pretrained_models/{file}"
@@ -61,7 +56,7 @@ def rescale_bench_methods() -> Iterable[Method]:
         scales=NativeScales.of(2, 4),
         build=_build,
         options=(Z,),
-        parts=_parts,
+        parts=scale_part,
         weights=(_file("published", "x2", "JPEG"), _file("published", "x4", "JPEG"),
                  _file("published-webp", "x2", "WebP")),
         shipped=Path(__file__).parent / "weights",

@@ -90,6 +90,11 @@ def no_parts(scale: Decimal) -> tuple[str, ...]:
     return ()
 
 
+def scale_part(scale: Decimal) -> tuple[str, ...]:
+    """Name the part of a method with one network for each scale: x2, x4."""
+    return (f"x{scale}",)
+
+
 Half = Literal["down", "up"]
 States = Mapping[str, State]
 Build = Callable[[States, str, Mapping[str, Value]], Rescaler]

@@ -26,6 +26,7 @@ from rescale_bench.api.methods import (
     count_parameters,
     no_parts,
     qualified,
+    scale_part,
     states_of,
 )
 from rescale_bench.api.metrics import Costs, Features, Metric, MetricFile, Sample, SetMetric
@@ -62,6 +63,7 @@ __all__ = [
     "count_parameters",
     "no_parts",
     "qualified",
+    "scale_part",
     "states_of",
 ]
 

@@ -15,8 +15,18 @@ from torch import nn
 
 from rescale_bench.errors import WeightsError
 from rescale_bench.machine.profiling import counting
-from rescale_bench.networks.loading import load_strict
-from rescale_bench.networks.residual import MeanShift, ResidualBlock, channels_last, conv3, refine, strips, widen
+from rescale_bench.networks.loading import load_strict, seeded_tensors
+from rescale_bench.networks.residual import (
+    MeanShift,
+    ResidualBlock,
+    channels_last,
+    conv3,
+    refine,
+    strips,
+    upsampler,
+    widen,
+)
+from rescale_bench.networks.super_resolution import SuperResolution
 
 PUBLISHED_RESIDUAL_SCALE = 0.1
 """Of the 32-block, 256-channel model (EDSR, sec. 3.1); CAR keeps it. The 16-block baseline uses 1."""
@@ -60,41 +70,19 @@ class EdsrLayout:
         return 1 + 2 * self.blocks + 1 + TAIL_HALO
 
 
-def _upsampler(width: int, scale: int) -> nn.Sequential:
-    """Make a 3×3 convolution and pixel shuffle per factor 2, or one for a factor 3."""
-    layers: list[nn.Module] = []
-    for factor in {2: (2,), 3: (3,), 4: (2, 2)}[scale]:
-        layers += [conv3(width, width * factor**2), nn.PixelShuffle(factor)]
-    return nn.Sequential(*layers)
-
-
-class Edsr(nn.Module):
+class Edsr(SuperResolution):
     """Restore (N, 3, h, w) to (N, 3, s·h, s·w), unclamped; keys as in published checkpoints."""
 
     def __init__(self, layout: EdsrLayout, residual_scale: float) -> None:
         """Take the layout and the factor in front of each residual."""
-        super().__init__()
+        super().__init__(layout.scale)
         width = layout.width
         self.layout = layout
         self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(+1)
         self.head = nn.Sequential(conv3(3, width))
         blocks = [ResidualBlock(width, residual_scale) for _ in range(layout.blocks)]
         self.body = nn.Sequential(*blocks, conv3(width, width))
-        self.tail = nn.Sequential(_upsampler(width, layout.scale), conv3(width, 3))
-
-    @property
-    def pixel_range(self) -> int:
-        """Tell whether the network works on [0, 1] or, like the files of EDSR's authors, on [0, 255].
-
-        The mean shift says it: its constants are at most 0.4488 in the first case, 114.4 in the second.
-        """
-        return 255 if float(self.sub_mean.bias.abs().max()) > 1 else 1
-
-    def restore(self, lr: torch.Tensor) -> torch.Tensor:
-        """Restore an image in [0, 1] whatever range the network works on."""
-        span = self.pixel_range
-        result: torch.Tensor = self(lr) if span == 1 else self(lr * span).div_(span)
-        return result
+        self.tail = nn.Sequential(upsampler(width, layout.scale), conv3(width, 3))
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         """Restore an image in the network's own range; whole for autograd, else in strips with equal results."""
@@ -149,6 +137,4 @@ def residual_scale(metadata: Mapping[str, str], default: float, where: str) -> f
 
 def initial_edsr(layout: EdsrLayout, seed: int) -> dict[str, torch.Tensor]:
     """Draw a fresh state in the published layout from torch's default initialisation and a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Edsr(layout, 1.0).state_dict()
+    return seeded_tensors(lambda: Edsr(layout, 1.0), seed)

@@ -55,6 +55,16 @@ def fresh_tensors(build: Callable[[], _Initialised], seed: int) -> dict[str, tor
     return {key: tensor.detach() for key, tensor in module.state_dict().items()}
 
 
+def seeded_tensors(build: Callable[[], torch.nn.Module], seed: int) -> dict[str, torch.Tensor]:
+    """Build a module with torch's default initialisation from a seed and return its tensors.
+
+    PyTorch's global generator is left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return dict(build().state_dict())
+
+
 def differences(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, torch.Tensor]) -> str:
     """Describe how tensors differ from the wanted keys and shapes; empty where they fit."""
     missing = [key for key in wanted if key not in tensors]

@@ -22,15 +22,15 @@ Window = Callable[[torch.Tensor, slice], torch.Tensor]
 class MeanShift(nn.Module):
     """Add a constant colour, written as the 1×1 convolution that published checkpoints hold.
 
-    weight (3, 3, 1, 1) is the identity, bias (3,) is sign · RGB_MEAN. Both count as parameters there and are
+    weight (3, 3, 1, 1) is the identity, bias (3,) is sign · RGB_MEAN · span. Both count as parameters there and are
     never trained.
     """
 
-    def __init__(self, sign: int) -> None:
-        """Take the sign: -1 before a network, +1 after it."""
+    def __init__(self, sign: int, span: int = 1) -> None:
+        """Take the sign, -1 before a network, +1 after it, and the largest value of a pixel: 1 or 255."""
         super().__init__()
         self.weight = nn.Parameter(torch.eye(3).view(3, 3, 1, 1), requires_grad=False)
-        self.bias = nn.Parameter(sign * torch.tensor(RGB_MEAN), requires_grad=False)
+        self.bias = nn.Parameter(sign * span * torch.tensor(RGB_MEAN), requires_grad=False)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Shift (N, 3, H, W)."""
@@ -40,6 +40,14 @@ class MeanShift(nn.Module):
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """Make a 3×3 convolution that keeps the size (zeros outside)."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def upsampler(width: int, scale: int) -> nn.Sequential:
+    """Make a 3×3 convolution and a pixel shuffle for each factor 2 of the scale (2, 4, 8), or one for a factor 3."""
+    layers: list[nn.Module] = []
+    for factor in {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}[scale]:
+        layers += [conv3(width, width * factor**2), nn.PixelShuffle(factor)]
+    return nn.Sequential(*layers)
 
 
 def channels_last(module: Module) -> Module:
