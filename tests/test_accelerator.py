@@ -23,7 +23,8 @@ SIZE = (37, 50)
 SEED = 3
 CASES = [
     *((name, scale) for name in ("nearest", "bilinear", "bicubic", "lanczos3") for scale in ("2", "2.5")),
-    ("bicubic:antialias=false", "2.5"),
+    *((name, "2.5") for name in ("catmull-rom", "mitchell", "bicubic:a=-0.75", "bicubic:antialias=false")),
+    *((f"{name}+bicubic", scale) for name in ("area", "dpid", "perceptual") for scale in ("2", "2.5")),
     ("bicubic+lanczos3", "1.9"),
     ("identity-type3", "2.5"),
     ("irn", "2"),
@@ -42,6 +43,11 @@ CASES = [
     ("car-edsr", "2"),
     ("car-edsr", "4"),
     ("bicubic+edsr", "2"),
+    ("bicubic+san", "2"),
+    ("bicubic+rdn", "2"),
+    ("bicubic+dbpn", "2"),
+    ("bicubic+dbpnll", "2"),
+    ("bicubic+dbpn-res-mr64-3", "2"),
     *(("bicubic+edsr-baseline", scale) for scale in ("2", "3", "4")),
     ("bicubic+edsr-baseline-type1", "2.5"),
     ("irn-type3", "2.5"),

@@ -125,7 +125,7 @@ def test_another_part_is_recognised(tmp_path):
     other = {"a.weight": (2, 3, 3, 3)}
     source = write(tmp_path / "x.pth", state(other) | {"jpeg.0": torch.ones(1)})
     with pytest.raises(WeightsError, match=r"this looks like part x2$"):
-        bring(source, ignored=["jpeg.*"], others={"x2": other, "x8": {"b": (1,)}})
+        bring(source, ignored=["jpeg.*"], others={"x2": lambda: other, "x8": lambda: {"b": (1,)}})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

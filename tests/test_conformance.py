@@ -12,9 +12,17 @@ REGISTRY = load_registry()
 WHOLE = sorted(name for name, method in REGISTRY.methods.items() if method.halves == {"down", "up"})
 CLASSIC = [name for name in WHOLE if not all_parts(REGISTRY.methods[name])]
 LEARNED = [name for name in WHOLE if name not in CLASSIC]
-DERIVED = ["bicubic+lanczos3", "bicubic+edsr-baseline", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil",
-           "fgrn-type3"]  # fmt: skip
-HEAVY = ["car-edsr", "car-edsr-type3", "bicubic+edsr", "bicubic+edsr-type1"]
+HALVES = {
+    name: f"bicubic+{name}" if method.halves == {"up"} else f"{name}+bicubic"
+    for name, method in REGISTRY.methods.items()
+    if len(method.halves) == 1
+}
+DERIVED = [*HALVES.values(), "bicubic+lanczos3", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil", "fgrn-type3"]
+LARGE = 2_000_000  # parameters
+HEAVY = [
+    "car-edsr", "car-edsr-type3", "bicubic+edsr-type1",
+    *(pair for name, pair in HALVES.items() if max(REGISTRY.methods[name].parameters.values(), default=0) > LARGE),
+]  # fmt: skip
 
 
 def spec(name):
@@ -45,7 +53,7 @@ def test_learned_and_derived_methods_conform(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*LEARNED, *DERIVED, *HEAVY])
+@pytest.mark.parametrize("name", dict.fromkeys([*LEARNED, *DERIVED, *HEAVY]))
 def test_every_method_conforms_at_every_odd_size(name):
     assert_conforms(name, SIZES)
 

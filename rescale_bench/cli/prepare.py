@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,12 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
         raise UsageError(f"{method.name} declares no `initial`, so nothing says which keys its network has", "method")
     if known.part not in parts:
         raise UnknownNameError(f"part of {method.name}", known.part, parts)
-    layouts = {part: _layout(method, part) for part in parts}
     target = weights.place(method.name, known.tag, known.part)
     origin = {"method": method.name, "part": known.part, "tag": known.tag}
     report = checkpoints.import_checkpoint(
-        known.file, layouts.pop(known.part), method.ignored, target, origin, others=layouts
-    )
+        known.file, _layout(method, known.part), method.ignored, target, origin,
+        others={part: partial(_layout, method, part) for part in parts if part != known.part},
+    )  # fmt: skip
     print(printable(f"{known.file} → {target}"))
     print(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
     return 0

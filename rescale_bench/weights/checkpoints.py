@@ -7,7 +7,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,14 +59,14 @@ def import_checkpoint(
     ignored: Sequence[str],
     target: Path,
     origin: Mapping[str, str],
-    others: Mapping[str, Layout] | None = None,
+    others: Mapping[str, Callable[[], Layout]] | None = None,
 ) -> ImportReport:
     """Convert a published checkpoint to a safetensors file that find() will find.
 
     source: .pth, .pt, .pth.tar (zip or legacy torch format, read with weights_only=True alone) or .safetensors.
     expected: the network's layout; every key and shape must fit. ignored: fnmatch patterns of published keys
     that are no part of the network. target: the file to write. origin: metadata (method, part, tag, …); the
-    source's name and sha256 are added. others: layouts of further parts, for the hint in the error.
+    source's name and sha256 are added. others: () → layouts of further parts, for the hint in the error.
     Floating tensors become float32, integers stay. Raises WeightsError: unreadable, unsafe, another layout,
     not finite, or not writable.
     """
@@ -75,7 +75,7 @@ def import_checkpoint(
     left_out = tuple(key for key in tensors if key not in kept)
     found = differences(_shapes(kept), expected)
     if found:
-        fits = [part for part, layout in (others or {}).items() if _fits(tensors, layout, ignored)]
+        fits = [part for part, layout in (others or {}).items() if _fits(tensors, layout(), ignored)]
         hint = f"; this looks like part {' or '.join(fits)}" if fits else ""
         raise WeightsError(f"{source} does not fit the network: {found}{hint}")
     kept = {key: _plain(source, key, kept[key]) for key in expected}
