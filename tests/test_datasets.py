@@ -27,8 +27,7 @@ from rescale_bench.datasets import (
 )
 from rescale_bench.datasets import photos as photos_module
 from rescale_bench.datasets.catalogue import RESEARCH
-from rescale_bench.datasets.pixels import count_known, pinned
-from rescale_bench.datasets.preparation import prepare
+from rescale_bench.datasets.preparation import count_known, pinned, prepare
 from rescale_bench.datasets.research import locate
 from rescale_bench.errors import UnavailableError, UnknownNameError, UsageError
 from rescale_bench.images.files import pixel_hash, read_image

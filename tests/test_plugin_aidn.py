@@ -6,8 +6,8 @@ import torch
 from rescale_bench_plugins import aidn
 from rescale_bench_plugins.aidn.layout import AidnLayout
 from rescale_bench_plugins.aidn.network import Aidn, initial_aidn
-from rescale_bench_plugins.aidn.quantiser import quantise
 from rescale_bench_plugins.aidn.rescaler import load_aidn
+from rescale_bench_plugins.aidn.training import quantise
 
 from rescale_bench.api.records import State
 from rescale_bench.api.scales import lr_side, lr_size

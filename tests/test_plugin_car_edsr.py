@@ -8,8 +8,8 @@ import pytest
 import torch
 from rescale_bench_plugins import car_edsr
 from rescale_bench_plugins.car_edsr.kernels import KernelLayout, KernelNetwork, Resampling, initial_kernels
-from rescale_bench_plugins.car_edsr.rounding import quantise_softly, soft_round
 from rescale_bench_plugins.car_edsr.sampler import resample
+from rescale_bench_plugins.car_edsr.training import quantise_softly, soft_round
 
 from rescale_bench.api.records import State
 from rescale_bench.errors import NotNativeError, WeightsError

@@ -5,11 +5,15 @@ from decimal import Decimal
 
 import pytest
 import torch
-from rescale_bench_plugins.aidn.quantiser import quantise as aidn_quantise
 from rescale_bench_plugins.aidn.training import SCALES
+from rescale_bench_plugins.aidn.training import quantise as aidn_quantise
 from rescale_bench_plugins.car_edsr.kernels import KernelLayout, KernelNetwork, Resampling, initial_kernels
-from rescale_bench_plugins.car_edsr.rounding import quantise_softly
-from rescale_bench_plugins.car_edsr.training import begin_as_bicubic, offset_distance, partial_variation
+from rescale_bench_plugins.car_edsr.training import (
+    begin_as_bicubic,
+    offset_distance,
+    partial_variation,
+    quantise_softly,
+)
 from rescale_bench_plugins.edsr.training import recipes as edsr_recipes
 from rescale_bench_plugins.fgrn.training import recipes as fgrn_recipes
 from rescale_bench_plugins.irn.training import recipes as irn_recipes

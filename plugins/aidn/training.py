@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from rescale_bench.api.records import State, States
+from rescale_bench.machine.precision import keep_float32
 from rescale_bench.training.learner import Batch, Learner
-from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 from rescale_bench.training.starting import hush, pass_colours
 
 from .layout import AidnLayout
 from .network import Aidn, AidnHalf, initial_aidn
-from .quantiser import quantise
 from .resampling import ConditionalResampling
 
 SCALES = tuple(f"{tenth // 10}.{tenth % 10}".removesuffix(".0") for tenth in range(11, 41))
@@ -27,6 +27,30 @@ SCALES = tuple(f"{tenth // 10}.{tenth % 10}".removesuffix(".0") for tenth in ran
 
 EPOCH = 1000
 """Steps of an epoch; the paper counts its 300 epochs without saying how long one is."""
+
+
+class _Quantise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: torch.Tensor, alpha: float, span: int) -> torch.Tensor:
+        ctx.save_for_backward(image)
+        ctx.alpha, ctx.span = alpha, span
+        return (image.clamp(0, 1) * 255).round() / 255
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (image,) = ctx.saved_tensors
+        value = image.clamp(0, 1) * ctx.span
+        return gradients[0] * (1 - ctx.alpha * torch.cos(2 * math.pi * value)), None, None
+
+
+def quantise(image: torch.Tensor, alpha: float = 0.5, span: int = 255) -> torch.Tensor:
+    """Clamp an image of any shape to [0, 1] and round it to multiples of 1/255 (arXiv 2201.12576, Eq. 4).
+
+    The gradient is multiplied by 1 − α·cos(2πv). span: 255 takes v in 8-bit levels, as Eq. 4 means it;
+    1 takes v in [0, 1], as the published code does.
+    """
+    result: torch.Tensor = _Quantise.apply(image, alpha, span)  # type: ignore[no-untyped-call]  # torch leaves apply untyped
+    return result
 
 
 class AidnLearner(Learner):

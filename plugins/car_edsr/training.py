@@ -11,14 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from rescale_bench.api.records import State, States
+from rescale_bench.machine.precision import keep_float32
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr, load_edsr
 from rescale_bench.training.learner import MODEL, Batch, Learner
-from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 from rescale_bench.training.starting import hush, start_edsr
 
 from .kernels import KernelLayout, KernelNetwork, Resampling, initial_kernels
-from .rounding import quantise_softly
 from .sampler import resample
 
 UNDER_ROOT = 1e-12
@@ -30,6 +29,21 @@ LEAST = 1e-3
 
 RESAMPLER = "resampler"
 """The player that owns kernels and offsets where they take turns with EDSR."""
+
+
+def soft_round(values: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
+    """Compute x − α·sin(2πx)/2π (TIP 2020, sec. 3.3): a smooth stand-in for rounding, equal to it at every whole x."""
+    return values - alpha * torch.sin(2 * math.pi * values) / (2 * math.pi)
+
+
+def quantise_softly(image: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
+    """Clamp an image of any shape to [0, 1] and round it to multiples of 1/255.
+
+    The value is exact; the gradient is that of soft_round on 0..255, 1 − α·cos(2πx).
+    """
+    levels = image.clamp(0, 1) * 255
+    soft = soft_round(levels, alpha)
+    return (soft + (levels.round() - soft).detach()) / 255
 
 
 class CarLearner(Learner):

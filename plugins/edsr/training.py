@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 
 from rescale_bench.api.records import State, States
+from rescale_bench.machine.precision import keep_float32
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.learner import Batch, Learner
-from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 from rescale_bench.training.starting import start_edsr
 

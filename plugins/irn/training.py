@@ -11,6 +11,7 @@ from torch import nn
 
 from rescale_bench.api.records import State, States
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.precision import keep_float32
 from rescale_bench.networks.latent import LATENT
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
@@ -19,7 +20,6 @@ from rescale_bench.training.jpeg import compress
 from rescale_bench.training.learner import MODEL, Batch, Learner
 from rescale_bench.training.losses import charbonnier, squares
 from rescale_bench.training.perceptual import load_features
-from rescale_bench.training.precision import keep_float32
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 from rescale_bench.training.starting import widen
 

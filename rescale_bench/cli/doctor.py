@@ -27,7 +27,8 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print a line for each check; exit 1 when there is a problem."""
     del given
-    from rescale_bench.doctor import OK, PROBLEM, WARNING, examine
+    from rescale_bench.doctor import OK, PROBLEM, WARNING
+    from rescale_bench.doctor.examination import examine
 
     plain = known.format == "plain"
     checks = []

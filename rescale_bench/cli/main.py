@@ -16,7 +16,7 @@ from rescale_bench.cli import (
     distribution,
     doctor,
     export,
-    listing,
+    info,
     merge,
     new_plugin,
     plot,
@@ -33,7 +33,7 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
 VERBS = (
-    run, listing, table, plot, report, export, merge, compare, check, published, distribution, prepare, train, verify,
+    run, info, table, plot, report, export, merge, compare, check, published, distribution, prepare, train, verify,
     new_plugin, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,

@@ -9,7 +9,7 @@ from rescale_bench.api.records import Codec, Method, all_parts
 from rescale_bench.api.registry import Registry
 from rescale_bench.codecs import encode_decode
 from rescale_bench.datasets.research import DATA_VARIABLE, data_folders
-from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import RescaleBenchError, UnavailableError
 from rescale_bench.metrics.files import prepare_files
 from rescale_bench.weights import files as weights_files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_cores
 

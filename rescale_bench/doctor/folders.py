@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 from rescale_bench.machine.writing import reason
 from rescale_bench.weights import downloads
 from rescale_bench.weights import files as weights_files

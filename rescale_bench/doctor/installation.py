@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import rescale_bench
-from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rescale_bench.api.registry import DISABLE_VARIABLE, GROUP, PLUGINS_VARIABLE, Registry, load_registry
-from rescale_bench.doctor.check import OK, PROBLEM, WARNING, Check
+from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import PluginError
 from rescale_bench.machine import environment
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -13,15 +17,14 @@ from torch import nn
 
 from rescale_bench.api.records import State
 from rescale_bench.errors import MethodError
+from rescale_bench.machine.precision import autocast, uses_bf16
 from rescale_bench.networks.residual import channels_last
 from rescale_bench.training.checkpoint import Progress, save_checkpoint
+from rescale_bench.training.display import Display
 from rescale_bench.training.learner import MODEL, Batch, Learner
 from rescale_bench.training.losses import weighted_sum
 from rescale_bench.training.pool import Sampler
-from rescale_bench.training.precision import autocast, uses_bf16
-from rescale_bench.training.progress import Display
 from rescale_bench.training.recipe import Adam, Recipe
-from rescale_bench.training.stopping import Stop, listening
 
 ROWS = 200
 """Log rows of a whole training."""
@@ -44,6 +47,37 @@ class Limits:
     checkpoint: Path
     identity: Mapping[str, str]
     clock: Callable[[], float] = time.monotonic
+
+
+@dataclass
+class Stop:
+    """Whether the user, or the system, asked to stop."""
+
+    asked: bool = False
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """Turn the first Ctrl-C or SIGTERM into a request; a second one interrupts at once.
+
+    Outside the main thread, where Python forbids handlers, nothing is changed.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> Any:
+        if stop.asked:
+            signal.default_int_handler(number, frame)
+        stop.asked = True
+
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 class Training:
