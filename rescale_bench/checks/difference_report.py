@@ -11,13 +11,14 @@ from typing import Any
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
 from rescale_bench.runs.schema import TITLES
 from rescale_bench.tables.model import MISSING, Column, Row, Table, TableCell, difference_cell, scale_cell, signed
-from rescale_bench.tables.rendering import json_value, plain_table
+from rescale_bench.tables.rendering import FILE, Screen, json_value, plain_table
 
 NAMED = 8
 """How many images of one line are named; JSON names all."""
 COLUMNS = (
-    Column("method", "text"), Column("data set", "text"), Column("scale"), Column("metric", "text"), Column("pairs"),
-    Column("mean B − A"), Column("largest"), Column("at image", "text"), Column("equal"), Column("remarks", "text"),
+    Column("method", "text", priority=0), Column("data set", "text", priority=1), Column("scale", priority=0),
+    Column("metric", "text", priority=0), Column("pairs", priority=4), Column("mean B − A", priority=0),
+    Column("largest", priority=3), Column("at image", "text"), Column("equal", priority=2), Column("remarks", "text"),
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def summarise_runs(found: RunComparison) -> str:
     return f"{text}; {cells['A']} cells only in A, {cells['B']} only in B"
 
 
-def render_comparison(found: RunComparison, a: str, b: str) -> str:
+def render_comparison(found: RunComparison, a: str, b: str, screen: Screen = FILE) -> str:
     """Write the summary, what is compared like with like, then the rest under its mark, then one-sided cells.
 
     a, b: names of the two runs.
@@ -47,25 +48,27 @@ def render_comparison(found: RunComparison, a: str, b: str) -> str:
     blocks = [f"A: {a}\nB: {b}", summarise_runs(found)]
     if not found.differences:
         blocks.append("No cell is in both runs.")
-    blocks += _tables([one for one in found.differences if not one.differs], "")
+    blocks += _tables([one for one in found.differences if not one.differs], "", screen)
     unlike: dict[tuple[str, ...], list[RunDifference]] = {}
     for one in found.differences:
         if one.differs:
             unlike.setdefault(tuple(name for name, _ in one.differs), []).append(one)
     for names, members in unlike.items():
-        blocks += _tables(members, f"≠ NOT LIKE WITH LIKE: another {' and '.join(TITLES[name] for name in names)} · ")
+        blocks += _tables(
+            members, f"≠ NOT LIKE WITH LIKE: another {' and '.join(TITLES[name] for name in names)} · ", screen
+        )
     if found.one_sided:
         blocks.append("\n".join(_alone(one) for one in found.one_sided))
     return "\n\n".join(blocks)
 
 
-def _tables(members: Sequence[RunDifference], mark: str) -> list[str]:
+def _tables(members: Sequence[RunDifference], mark: str, screen: Screen) -> list[str]:
     sections: dict[tuple[str, str], list[RunDifference]] = {}
     for one in members:
         sections.setdefault((one.place.protocol, one.place.codec), []).append(one)
     return [
         f"{mark}protocol {protocol or MISSING} · codec {codec or MISSING}\n"
-        + plain_table(Table("", COLUMNS, tuple(map(_row, rows))))
+        + plain_table(Table("", COLUMNS, tuple(map(_row, rows))), screen)
         for (protocol, codec), rows in sections.items()
     ]
 

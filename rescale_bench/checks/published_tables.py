@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rescale_bench.checks.explanations import Explanation, Trial
 from rescale_bench.checks.published import Comparison, merged
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.tables.model import Column, Record, Row, Table, TableCell, number_cell, scale_cell, signed
-from rescale_bench.tables.rendering import markdown_table, plain_table, render_records
+from rescale_bench.tables.rendering import FILE, Screen, markdown_table, plain_table, render_records
 
 FORMATS = ("plain", "markdown", "csv", "json")
-LEAD = (Column("method", "text"), Column("data set", "text"), Column("scale"), Column("metric", "text"))
-NUMBERS = (Column("published"), Column("measured"))
+LEAD = (
+    Column("method", "text", priority=0), Column("data set", "text", priority=0), Column("scale", priority=0),
+    Column("metric", "text", priority=0), Column("published", priority=1), Column("measured", priority=3),
+)  # fmt: skip
 MANY = 3
 """Equally good changes that are named; the rest are counted."""
 
 Explanations = Mapping[Comparison, Explanation]
 
 
-def render_published(found: Sequence[Comparison], form: str = "plain", why: Explanations | None = None) -> str:
+def render_published(
+    found: Sequence[Comparison], form: str = "plain", why: Explanations | None = None, screen: Screen = FILE
+) -> str:
     """Write comparisons in one of FORMATS; papers that print one number share a line in plain and Markdown.
 
     why: what explains the gaps, None where nobody asked. Raises UnknownNameError for another format.
@@ -32,7 +37,7 @@ def render_published(found: Sequence[Comparison], form: str = "plain", why: Expl
         return render_records([record(one) | more for one, more in zip(found, explained, strict=True)], form)
     if not found:
         return "No published number has a measured twin in this run."
-    write = markdown_table if form == "markdown" else plain_table
+    write = markdown_table if form == "markdown" else partial(plain_table, screen=screen)
     blocks = [write(_comparison_table(found, why or {}))]
     if why:
         gaps = [one for one, _ in merged(found) if one in why and not why[one].obstacle]
@@ -45,7 +50,7 @@ def render_published(found: Sequence[Comparison], form: str = "plain", why: Expl
 
 def _comparison_table(found: Sequence[Comparison], why: Explanations) -> Table:
     columns = (
-        *LEAD, *NUMBERS, Column("difference", "difference"), Column("protocol", "text"), Column("source", "text"),
+        *LEAD, Column("difference", "difference", priority=2), Column("protocol", "text"), Column("source", "text"),
         Column("remarks", "text"),
     )  # fmt: skip
     rows = []
@@ -69,7 +74,7 @@ def _lead(one: Comparison) -> tuple[TableCell, ...]:
 def _gap_table(gaps: Sequence[Comparison], why: Explanations) -> Table:
     """Write a line for each gap that was searched, papers that print the same number joined."""
     columns = (
-        *LEAD, *NUMBERS, Column("protocol", "text"), Column("explained by", "text"), Column("then"),
+        *LEAD, Column("protocol", "text"), Column("explained by", "text", priority=2), Column("then"),
         Column("remarks", "text"),
     )  # fmt: skip
     rows = []

@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 
 from rescale_bench.checks.regression import CellComparison, CheckResult
 from rescale_bench.tables.model import Column, Row, Table, TableCell, scale_cell
-from rescale_bench.tables.rendering import plain_table
+from rescale_bench.tables.rendering import FILE, Screen, plain_table
 
 COLUMNS = (
-    Column("method", "text"), Column("data set", "text"), Column("image", "text"), Column("scale"),
-    Column("metric", "text"), Column("baseline"), Column("current"), Column("worse by"), Column("allowed"),
+    Column("method", "text", priority=0), Column("data set", "text", priority=5), Column("image", "text", priority=0),
+    Column("scale", priority=0), Column("metric", "text", priority=0), Column("baseline", priority=3),
+    Column("current", priority=2), Column("worse by", priority=1), Column("allowed", priority=4),
 )  # fmt: skip
 WORST = 20
 ANNOTATIONS = 10
@@ -36,11 +37,11 @@ def summary(result: CheckResult) -> str:
     return ", ".join(parts)
 
 
-def report(result: CheckResult, limit: int = WORST) -> str:
+def report(result: CheckResult, limit: int = WORST, screen: Screen = FILE) -> str:
     """Write the summary, the worst cells as a plain table, and why cells could not be compared."""
     blocks = [summary(result)]
     if result.regressions:
-        blocks.append(worst_table(result, limit))
+        blocks.append(worst_table(result, limit, screen))
     reasons = Counter(one.reason for one in result.of("not comparable", "not compared"))
     if reasons:
         blocks.append("\n".join(f"{count} values not compared: {reason}" for reason, count in reasons.most_common()))
@@ -50,10 +51,10 @@ def report(result: CheckResult, limit: int = WORST) -> str:
     return "\n\n".join(blocks)
 
 
-def worst_table(result: CheckResult, limit: int = WORST) -> str:
+def worst_table(result: CheckResult, limit: int = WORST, screen: Screen = FILE) -> str:
     """Tabulate the regressed cells, worst first: lost ones, then by how often the tolerance was exceeded."""
     bad = result.regressions
-    text = plain_table(Table("", COLUMNS, tuple(map(_row, bad[:limit]))))
+    text = plain_table(Table("", COLUMNS, tuple(map(_row, bad[:limit]))), screen)
     return text + (f"\n… and {len(bad) - limit} more" if len(bad) > limit else "")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_input, read_input, write_text
+from rescale_bench.cli.screen import add_wide, screen, show
 
 
 def add(verbs: Any) -> None:
@@ -23,6 +24,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--tolerance", default="", metavar="LIST", help="psnr_y=0.01,ssim_y=0.0001 (else per metric)")
     parser.add_argument("--worst", type=int, default=10, metavar="N", help="how many of the worst cells to print")
+    add_wide(parser)
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument(
         "--github", action="store_true", default=None, help="print annotations (default inside Actions)"
@@ -39,7 +41,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
     _, current = read_input(known)
     result = checks.check(current, read_table(Path(known.baseline)), tolerances)
-    print(checks.report(result, known.worst))
+    show(checks.report(result, known.worst, screen(known.wide)), wide=known.wide)
     if known.junit:
         write_text(Path(known.junit), checks.junit(result), "junit")
     if known.github or (known.github is None and os.environ.get("GITHUB_ACTIONS") == "true"):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescale_bench.cli.screen import folded, terminal_width
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
 from rescale_bench.machine.writing import reason
@@ -68,7 +69,8 @@ def _newest() -> Path:
 def say(*text: Any) -> None:
     """Print a remark on stderr, after what stdout was given before: both may go to one file."""
     sys.stdout.flush()
-    print(*(printable(str(part), keep="\n\t") for part in text), file=sys.stderr)
+    line = " ".join(printable(str(part), keep="\n\t") for part in text)
+    print(folded(line, terminal_width(sys.stderr)), file=sys.stderr)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.cli.common import read_run, say
+from rescale_bench.cli.screen import add_wide, screen, show
 from rescale_bench.cli.table import metric_names
 
 
@@ -16,6 +17,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("a", metavar="RUN_A", help="run folder or tidy file")
     parser.add_argument("b", metavar="RUN_B", help="the other one; differences are B − A")
     parser.add_argument("--metrics", help="only these")
+    add_wide(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--fail-if-different", action="store_true",
@@ -31,7 +33,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     (_, a), (_, b) = read_run(known.a), read_run(known.b)
     found = compare_runs(a, b, metric_names(known.metrics))
-    print((comparison_json if known.json else render_comparison)(found, known.a, known.b))
+    if known.json:
+        show(comparison_json(found, known.a, known.b), "json")
+    else:
+        show(render_comparison(found, known.a, known.b, screen(known.wide)), wide=known.wide)
     if not known.fail_if_different:
         return 0
     if found.exit_status:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.cli.common import add_input, read_input, registry, say
+from rescale_bench.cli.screen import OTHER, screen, show
 from rescale_bench.errors import UsageError
 
 
@@ -36,7 +37,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     metrics = [_metric(name.strip(), plugins) for name in known.metrics.split(",")]
     path, _ = read_input(known)
     found = measure_kept_run(Run(path), metrics, (lambda line: None) if known.quiet else say)
-    print(render(leaderboard(read_table(path), metrics=[metric.label for metric in metrics]), known.format))
+    board = leaderboard(read_table(path), metrics=[metric.label for metric in metrics])
+    show(render(board, known.format, screen(hint=OTHER)), known.format)
     for where in found.skipped:
         say(f"{where}: no stored pictures; measure again with `run --keep`")
     for line in found.failures:

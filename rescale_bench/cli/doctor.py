@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, say
+from rescale_bench.cli.screen import show
 from rescale_bench.machine.printable import printable
 
 
@@ -36,7 +37,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         checks.append(check)
         if plain:
             remedy = f" → {check.remedy}" if check.remedy else ""
-            print(printable(f"{check.status:<8} {check.name:<20} {check.detail}{remedy}"), flush=True)
+            show(printable(f"{check.status:<8} {check.name:<20} {check.detail}{remedy}"), hang=30)
     counts = Counter(check.status for check in checks)
     if plain:
         say(f"{counts[OK]} ok, {counts[WARNING]} warnings, {counts[PROBLEM]} problems")
@@ -45,5 +46,5 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
             "checks": [dataclasses.asdict(check) for check in checks],
             "counts": {status: counts[status] for status in (OK, WARNING, PROBLEM)},
         }
-        print(json.dumps(content, indent=2, ensure_ascii=False))
+        show(json.dumps(content, indent=2, ensure_ascii=False), "json")
     return 1 if counts[PROBLEM] else 0

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry
+from rescale_bench.cli.screen import show
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.machine.printable import printable
 
@@ -38,13 +39,13 @@ def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     kinds = [known.kind] if known.kind else KINDS
     listed = {kind: dict(_entries(plugins, kind)) for kind in kinds}
     if known.json:
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        show(json.dumps(listed, indent=2, ensure_ascii=False), "json")
         return 0
     for position, (kind, entries) in enumerate(listed.items()):
-        print(("\n" if position else "") + kind)
+        show(("\n" if position else "") + kind)
         width = max(map(len, entries))
         for name, text in entries.items():
-            print(f"  {name:<{width}}  {text}")
+            show(f"  {name:<{width}}  {text}", hang=width + 2)
     return 0
 
 
@@ -63,16 +64,17 @@ def call_info(known: argparse.Namespace, given: Sequence[str]) -> int:
     meanings = [dict(facts) for facts in _meanings(registry(known), known.name)]
     if known.json:
         content = meanings if len(meanings) > 1 else meanings[0]
-        print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+        show(json.dumps(content, indent=2, ensure_ascii=False, default=str), "json")
         return 0
     for position, facts in enumerate(meanings):
-        print("\n" * (position > 0), end="")
+        if position:
+            show("")
         width = max(map(len, facts))
         for key, value in facts.items():
             lines = value if isinstance(value, list) else [value]
-            print(f"{key:<{width}}  {lines[0] if lines else '–'}")
+            show(f"{key:<{width}}  {lines[0] if lines else '–'}", hang=width + 2)
             for line in lines[1:]:
-                print(f"{'':<{width}}  {line}")
+                show(f"{'':<{width}}  {line}", hang=0)
     return 0
 
 

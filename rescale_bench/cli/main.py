@@ -29,6 +29,7 @@ from rescale_bench.cli import (
     verify,
 )
 from rescale_bench.cli.common import described, say
+from rescale_bench.cli.screen import folded, plain_where_needed, terminal_width
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
@@ -52,7 +53,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and one line on stderr."""
-        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
+        line = f"{self.prog}: {printable(message)} (see {self.prog} --help)"
+        self.exit(2, folded(line, terminal_width(sys.stderr)) + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,6 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    with plain_where_needed():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
     known = parser.parse_args(arguments)
     if known.verb is None:

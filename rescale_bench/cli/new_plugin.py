@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry, say
+from rescale_bench.cli.screen import show
 from rescale_bench.machine.printable import printable
 
 
@@ -27,7 +28,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     files = new_plugin(known.name, registry(known), known.output)
     for file in files:
-        print(printable(str(file)))
+        show(printable(str(file)))
     folder = next(file.parent for file in files if file.name == "pyproject.toml")
     say(f"next: pip install -e '{folder}[dev]' && rescale-bench verify {known.name}")
     return 0

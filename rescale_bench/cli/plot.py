@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.cli.common import add_input, read_input, registry, say
+from rescale_bench.cli.screen import show
 from rescale_bench.cli.table import metric_names
 
 if TYPE_CHECKING:
@@ -100,4 +101,4 @@ def _print_bd(
     from rescale_bench.plots import bd_rows, bd_text, rate_curves
 
     curves = rate_curves(frame, **options)
-    print(bd_text(bd_rows(curves, known.reference, direct, known.interpolation), known.metric))
+    show(bd_text(bd_rows(curves, known.reference, direct, known.interpolation), known.metric))

@@ -10,6 +10,7 @@ from typing import Any
 
 from rescale_bench.api.records import all_parts
 from rescale_bench.cli.common import add_plugin_flag, described, registry, say
+from rescale_bench.cli.screen import show
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
 
@@ -69,7 +70,7 @@ def _dataset(name: str, plugins: Any) -> None:
     dataset, _ = find_dataset(name, plugins.datasets)
     if dataset.prepare is not None:
         dataset.prepare(say)
-    print(f"{dataset.name}: {len(dataset.images())} images ready")
+    show(f"{dataset.name}: {len(dataset.images())} images ready")
 
 
 def _metric(name: str, plugins: Any) -> None:
@@ -80,18 +81,18 @@ def _metric(name: str, plugins: Any) -> None:
     prepare_files(metric.files, say)
     if problems := metric.problems():
         raise UsageError("; ".join(problems))
-    print(f"{name}: ready")
+    show(f"{name}: ready")
 
 
 def _explain(name: str, plugins: Any) -> None:
     """Say where the published files are; nothing is fetched, since their homes hand out no checksums."""
     method = plugins.method(name)
     if not method.weights:
-        print(f"{name}: no weights were published")
+        show(f"{name}: no weights were published")
     for file in method.weights:
         tag = "" if file.tag == "published" else f" --tag {file.tag}"
-        print(f"{name} {file.part}: {file.file}\n    from {file.source}")
-        print(f"    then: rescale-bench weights import {method.name} {file.part} {file.file}{tag}")
+        show(f"{name} {file.part}: {file.file}\n    from {file.source}")
+        show(f"    then: rescale-bench weights import {method.name} {file.part} {file.file}{tag}")
 
 
 def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
@@ -115,8 +116,8 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
         known.file, _layout(method, known.part), method.ignored, target, origin,
         others={part: partial(_layout, method, part) for part in parts if part != known.part},
     )  # fmt: skip
-    print(printable(f"{known.file} → {target}"))
-    print(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
+    show(printable(f"{known.file} → {target}"))
+    show(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
     return 0
 
 
@@ -133,5 +134,5 @@ def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     for method in plugins.methods.values():
         for entry in weights.available(method.name, method.shipped):
             state = entry.problem or f"{entry.parameters:,} parameters"
-            print(printable(f"{method.name}  {entry.tag}  {entry.part}  {state}  {entry.path}"))
+            show(printable(f"{method.name}  {entry.tag}  {entry.part}  {state}  {entry.path}"))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_input, naming, read_input, registry
+from rescale_bench.cli.screen import add_wide, screen, show
 
 
 def add(verbs: Any) -> None:
@@ -27,6 +28,7 @@ def add(verbs: Any) -> None:
         action="store_false",
         help="do not score the outputs of `run --keep` again under other protocols where numbers differ",
     )
+    add_wide(parser)
     parser.add_argument("--format", choices=("plain", "markdown", "csv", "json"), default="plain")
     parser.set_defaults(call=call)
 
@@ -46,5 +48,5 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     why = None
     if known.explain:
         why = checks.explain(rows, checks.read_pictures(path, frame), plugins.choose_protocol, tolerances)
-    print(checks.render_published(rows, known.format, why))
+    show(checks.render_published(rows, known.format, why, screen(known.wide)), known.format, known.wide)
     return 0 if any(row.measured is not None for row in rows) else 4

@@ -13,6 +13,7 @@ from typing import Any
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
 from rescale_bench.cli.config import make_request
 from rescale_bench.cli.progress import tracked
+from rescale_bench.cli.screen import OTHER, screen, show
 
 
 def add(verbs: Any) -> None:
@@ -92,9 +93,9 @@ def _print(outcome: Any, reference: str, as_json: bool) -> None:
     if table.empty:
         return
     if as_json:
-        print(table.to_json(orient="records", indent=1))
+        show(table.to_json(orient="records", indent=1), "json")
         return
-    print(render(leaderboard(table, reference=reference), "plain"))
+    show(render(leaderboard(table, reference=reference), screen=screen(hint=OTHER)))
 
 
 def _remarks(outcome: Any) -> None:
@@ -129,6 +130,6 @@ def _dry_run(request: Any, plugins: Any) -> int:
         for name, asked, missing, seconds in would.rows
     ]
     rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows), sum(row[3] for row in rows), ""))
-    print(tabulate(rows, headers=("method", "cells", "stored", "missing", "estimate")))
-    print(f"would write to {json.dumps(str(would.folder))[1:-1]}")
+    show(tabulate(rows, headers=("method", "cells", "stored", "missing", "estimate")))
+    show(f"would write to {json.dumps(str(would.folder))[1:-1]}")
     return 0

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.cli.common import add_input, naming, read_input
+from rescale_bench.cli.screen import add_wide, screen, show
 
+HINT = "`--wide` shows them, `--columns NAMES` chooses."
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 
 
@@ -19,6 +21,8 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--rank", action="store_true", help="rank the methods, with ties where images cannot separate them"
     )
+    parser.add_argument("--columns", metavar="NAMES", help="beside scale and method: metrics, images, delta, …")
+    add_wide(parser)
     parser.add_argument("--format", choices=FORMATS, default="plain", help="(default: plain)")
     parser.set_defaults(call=call)
 
@@ -44,6 +48,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the table on stdout."""
     del given
     from rescale_bench.tables import leaderboard, render
+    from rescale_bench.tables.fitting import choose_columns
 
     _, frame = read_input(known)
     if known.rank:
@@ -53,5 +58,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
             board = rank_board(rank_methods(frame, metric_names(known.metrics)))
     else:
         board = leaderboard(frame, known.reference, metric_names(known.metrics))
-    print(render(board, known.format))
+    if known.columns:
+        board = choose_columns(board, [name.strip() for name in known.columns.split(",")])
+    show(render(board, known.format, screen(known.wide, HINT)), known.format, known.wide)
     return 0

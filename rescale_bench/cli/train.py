@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, registry, say
+from rescale_bench.cli.screen import show
 from rescale_bench.errors import UsageError
 
 
@@ -54,7 +55,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     method = plugins.method(known.method)
     if known.list:
         for recipe in recipes_of(method):
-            print(f"{recipe.name:<14} {recipe.part:<4} {recipe.summary}")
+            show(f"{recipe.name:<14} {recipe.part:<4} {recipe.summary}")
         return 0
     _run(known, plugins, method)
     return 0
@@ -74,9 +75,9 @@ def _run(known: argparse.Namespace, plugins: Any, method: Any) -> None:
     if not known.quiet:
         say(f"{result.steps} steps in {result.seconds:.0f} s{state}")
     for path in result.files:
-        print(path)
+        show(str(path))
     for name, value in result.scores.items():
-        print(f"{name:<16} {value:7.3f} dB")
+        show(f"{name:<16} {value:7.3f} dB")
 
 
 def _job(known: argparse.Namespace, method: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rescale_bench.api.scales import parse_scales
 from rescale_bench.cli.common import add_plugin_flag, registry, say
+from rescale_bench.cli.screen import show
 
 
 def add(verbs: Any) -> None:
@@ -30,9 +31,9 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     plugins = registry(known)
     failed = 0
     for spec in known.methods:
-        print(spec)
+        show(spec)
         for finding in verify(spec, plugins, SIZES[:2] if known.quick else SIZES, parse_scales(known.scales)):
-            print(f"  {finding.status:<6}  {finding.check}: {finding.detail}", flush=True)
+            show(f"  {finding.status:<6}  {finding.check}: {finding.detail}")
             failed += finding.status == "failed"
     say(f"{failed} checks failed" if failed else "all checks hold")
     return 1 if failed else 0

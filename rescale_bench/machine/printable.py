@@ -31,3 +31,28 @@ def file_name(name: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+PLAIN = {
+    "×": "x", "±": "+-", "↑": "up", "↓": "down", "Δ": "diff", "∞": "inf", "Σ": "sum", "σ": "sigma", "–": "-", "−": "-",
+    "—": "-", "·": "-", "…": "...", "→": "->", "≠": "!=", "≥": ">=", "≤": "<=", "†": "^", "‡": "#", "²": "2", "³": "3",
+    "’": "'", "‘": "'", "“": '"', "”": '"', "\u00a0": " ", "\u202f": " ",
+}  # fmt: skip
+"""What stands for our signs where a stream cannot encode them (ASCII, cp1252 on a redirected Windows console)."""
+
+
+def encodable(text: str, encoding: str) -> str:
+    r"""Write text with the characters that an encoding has: "×2" as "x2" in ASCII, "é" as "\xe9"."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_encodable(character, encoding) for character in text)
+    return text
+
+
+def _encodable(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode()
+    return character

@@ -37,6 +37,8 @@ SWEEP = 4
 """More scales than this print as a matrix methods × scales."""
 PRIMARY = ("psnr_y", "psnr_rgb", "ssim_y")
 """The first of these that a run holds is compared with the reference method in a column of its own."""
+LEADING = ("psnr_y", "ssim_y", "bpp", "seconds_up")
+"""Where not all columns fit, the first metric of the table stays, with its differences, then these, then the others."""
 TITLE = "Whole data sets"
 STALE = "Some values of whole data sets are missing or of other cells: run `rescale-bench distribution` again."
 
@@ -152,9 +154,9 @@ def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[
     """Lay scores out, scale by scale. heads: one score of each metric. against: label of the reference method."""
     at = {(score.group.scale, score.label, score.metric): score for score in members}
     trained = {score.label: score.trained for score in members}
-    columns = [Column("scale"), Column("method", "text"), Column("images")]
-    for head in heads:
-        columns.extend(_columns(head, head.metric in compared, against))
+    columns = [Column("scale", priority=0), Column("method", "text", priority=0), Column("images", priority=500)]
+    for place, head in enumerate(heads):
+        columns.extend(_columns(head, head.metric in compared, against, _priority(head.metric, place)))
     rows: list[Row] = []
     for scale in sorted({score.group.scale for score in members}, key=Decimal):
         leading = {
@@ -169,14 +171,20 @@ def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[
     return marked(Table("", tuple(columns), tuple(rows)))
 
 
-def _columns(head: Score, compared: bool, against: str | None) -> list[Column]:
-    columns = [metric_column(head)]
+def _columns(head: Score, compared: bool, against: str | None, priority: int) -> list[Column]:
+    columns = [dataclasses.replace(metric_column(head), priority=priority)]
     if compared:
         name = f"Δ vs {against}" if base_name(head.metric) == "psnr_y" else f"Δ {head.metric} vs {against}"
-        columns.append(dataclasses.replace(columns[0], name=name, kind="difference"))
+        columns.append(dataclasses.replace(columns[0], name=name, kind="difference", priority=priority + 1))
     if _pooled(head):
-        columns.append(Column("pooled", metric=head.metric, decimals=head.about.decimals))
+        columns.append(Column("pooled", metric=head.metric, decimals=head.about.decimals, priority=900 + priority))
     return columns
+
+
+def _priority(metric: str, place: int) -> int:
+    """Rank a metric's columns where not all fit. place: among the metrics of the table."""
+    base = base_name(metric)
+    return 1 if place == 0 else 10 * (1 + LEADING.index(base)) if base in LEADING else 100 + place
 
 
 def _lead(scale: str, label: str, mine: Sequence[Score]) -> list[TableCell]:

@@ -36,6 +36,8 @@ class Column:
     """With which its metric is printed."""
     scale: str = ""
     """In a sweep, the scale that it is about."""
+    priority: int = 1_000
+    """Where not all columns fit: 0 always stays, of the others the smallest stay; equal ones from left to right."""
 
     @property
     def numeric(self) -> bool:

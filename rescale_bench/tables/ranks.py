@@ -261,12 +261,14 @@ def rank_table(ranking: Ranking) -> Table:
     bootstrapped = any(rank.low is not None for rank in ranking.ranks)
     seeded = any(rank.spread for rank in ranking.ranks)
     columns = [
-        Column("rank", "text"),
-        Column("method", "text"),
-        ranking.column,
+        Column("rank", "text", priority=0),
+        Column("method", "text", priority=0),
+        dataclasses.replace(ranking.column, priority=1),
         *[Column("SD over seeds")] * seeded,
-        dataclasses.replace(ranking.column, name="Δ to best", kind="difference"),
-        *map(Column, ("wins", "p", "Wilcoxon")),
+        dataclasses.replace(ranking.column, name="Δ to best", kind="difference", priority=2),
+        Column("wins", priority=4),
+        Column("p", priority=3),
+        Column("Wilcoxon"),
         *[Column("BCa 95 %")] * bootstrapped,
     ]
     rows = tuple(

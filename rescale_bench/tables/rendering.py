@@ -9,21 +9,47 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rescale_bench.errors import UnknownNameError
+from rescale_bench.machine.printable import encodable
 from rescale_bench.tables import latex
+from rescale_bench.tables.fitting import fit
 from rescale_bench.tables.model import Column, Leaderboard, Section, Table, TableCell
 
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 PLAIN = {"": "", "best": "*", "second": "_"}
+GAP = 2
+"""Spaces between two columns of plain text."""
 
 
-def render(board: Leaderboard, form: str = "plain") -> str:
-    """Write a leaderboard in one of FORMATS, without a final line break. Raises UnknownNameError."""
+@dataclass(frozen=True)
+class Screen:
+    """What plain text is written for; as it stands, a file or a pipe, which gets everything."""
+
+    width: int = 0
+    """Characters of a line that a terminal shows, 0 for any number."""
+    encoding: str = "utf-8"
+    """Signs that it lacks are written in plain letters."""
+    hint: str = ""
+    """How the user sees the columns that did not fit."""
+
+
+FILE = Screen()
+
+
+def render(board: Leaderboard, form: str = "plain", screen: Screen = FILE) -> str:
+    """Write a leaderboard in one of FORMATS, without a final line break. Raises UnknownNameError.
+
+    screen: of the format "plain".
+    """
     sections: dict[str, Callable[[Section], str]] = {
-        "plain": plain_section, "markdown": markdown_section, "latex": latex.section, "html": html_section,
-    }  # fmt: skip
+        "plain": lambda section: plain_section(section, screen),
+        "markdown": markdown_section,
+        "latex": latex.section,
+        "html": html_section,
+    }
     if form in sections:
         return "\n\n".join(map(sections[form], board.sections))
     return render_records(board.records, form)
@@ -62,22 +88,37 @@ def _tabulated(table: Table, form: str, write: Callable[[TableCell, Column], str
     )
 
 
-def plain_section(section: Section) -> str:
+def plain_section(section: Section, screen: Screen = FILE) -> str:
     """Write one section for a terminal."""
     blocks = [section.setting.title]
     for table in section.tables:
-        text = plain_table(table, stacked=True)
+        text = plain_table(table, screen, stacked=True)
         blocks.append(f"{table.title}\n{text}" if table.title else text)
     notes = [*["* best, _ second"] * section.marked, *section.notes]
-    return "\n\n".join(blocks) + ("\n\n" + "\n".join(notes) if notes else "")
+    text = "\n\n".join(blocks) + ("\n\n" + "\n".join(notes) if notes else "")
+    return encodable(text, screen.encoding)
 
 
-def plain_table(table: Table, stacked: bool = False) -> str:
+def plain_table(table: Table, screen: Screen = FILE, stacked: bool = False) -> str:
     """Write one table for a terminal; marks and signs stand before the numbers, so that decimals align.
 
     stacked: break headings into lines, "psnr_y ↑" over "[dB]", so that many columns fit.
     """
-    return _tabulated(table, "simple", _plain_cell, _stacked if stacked else str)
+
+    def head(text: str) -> str:
+        return encodable(_stacked(text) if stacked else text, screen.encoding)
+
+    def write(cell: TableCell, column: Column) -> str:
+        return encodable(_plain_cell(cell, column), screen.encoding)
+
+    def measure(table: Table) -> list[int]:
+        printed = _tabulated(table, "simple", write, head)
+        ruler = next(line for line in printed.splitlines() if line.startswith("---"))
+        return [len(dashes) + GAP for dashes in ruler.split()]
+
+    tables, hidden = fit(table, screen.width + GAP, measure) if screen.width else ((table,), ())
+    text = "\n\n".join(_tabulated(each, "simple", write, head) for each in tables)
+    return f"{text}\nNot shown: {', '.join(hidden)}. {screen.hint}".rstrip() if hidden else text
 
 
 def _stacked(heading: str) -> str:

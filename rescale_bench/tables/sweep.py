@@ -53,7 +53,7 @@ def _matrix(scores: Sequence[Score], scales: Sequence[str], order: Sequence[str]
         Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained[label])
         for label in order
     ]
-    columns = (Column("method", "text"), *(metric_column(scores[0], scale) for scale in scales))
+    columns = (Column("method", "text", priority=0), *(metric_column(scores[0], scale) for scale in scales))
     return marked(Table(metric_column(scores[0]).heading, columns, tuple(rows)))
 
 
