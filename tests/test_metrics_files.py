@@ -9,7 +9,7 @@ import pytest
 from rescale_bench.api.metrics import AnyMetric, MetricFile, torch_home
 from rescale_bench.errors import UnavailableError
 from rescale_bench.metrics.files import prepare_files
-from rescale_bench.metrics.lpips_alex import ALEXNET
+from rescale_bench.metrics.lpips import ALEXNET
 from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 CONTENT = b"weights, say" * 100

@@ -9,11 +9,13 @@ import torch
 from lr_images import sample_of
 from torch.nn import functional
 
+from rescale_bench.cli import main
 from rescale_bench.errors import UndefinedValueError, WeightsError
+from rescale_bench.images.files import read_image
 from rescale_bench.metrics.iqa import import_torchvision
-from rescale_bench.metrics.lpips_alex import ALEXNET, network, rescale_bench_metrics
+from rescale_bench.metrics.lpips import ALEXNET, VGG16, network, rescale_bench_metrics
 
-(LPIPS,) = rescale_bench_metrics()
+LPIPS, VGG = rescale_bench_metrics()
 LAYERS = {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)}
 
 
@@ -28,6 +30,23 @@ def weights():
         state[f"features.{index}.bias"] = torch.randn(outputs, generator=generator) * 0.1
     # pyiqa loads the whole network; expanded tensors take no room in the file.
     for index, inputs, outputs in ((1, 9216, 4096), (4, 4096, 4096), (6, 4096, 1000)):
+        state[f"classifier.{index}.weight"] = torch.zeros(1).expand(outputs, inputs)
+        state[f"classifier.{index}.bias"] = torch.zeros(1).expand(outputs)
+    return state
+
+
+def vgg_weights():
+    """Random weights in the layout of torchvision's VGG16."""
+    generator = torch.Generator().manual_seed(12)
+    state, index, inputs = {}, 0, 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):
+        if width:
+            kernel = torch.randn(width, inputs, 3, 3, generator=generator) * (2 / (inputs * 9)) ** 0.5
+            state[f"features.{index}.weight"] = kernel
+            state[f"features.{index}.bias"] = torch.randn(width, generator=generator) * 0.1
+            inputs = width
+        index += 2 if width else 1
+    for index, inputs, outputs in ((0, 25088, 4096), (3, 4096, 4096), (6, 4096, 1000)):
         state[f"classifier.{index}.weight"] = torch.zeros(1).expand(outputs, inputs)
         state[f"classifier.{index}.bias"] = torch.zeros(1).expand(outputs)
     return state
@@ -159,3 +178,49 @@ def test_other_files_are_refused(tmp_path, weights):
         torch.save(state, tmp_path / name)
         with pytest.raises(WeightsError, match=text):
             network(tmp_path / name)
+
+
+def pixels(path):
+    return torch.from_numpy(read_image(path).pixels).permute(2, 0, 1).contiguous()
+
+
+def test_the_authors_example_gives_the_authors_numbers(parity_root, tmp_path, monkeypatch, capsys):
+    """Through `prepare --file` with AlexNet's convolutions alone: the official script prints 0.722 and 0.138."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = parity_root.parent / "iqa" / "lpips"
+    given = ["prepare", "--metrics", "lpips_alex", "--file"]
+    assert main([*given, str(folder / "ex_ref.png")]) == 2
+    assert (
+        "ex_ref.png is none of the files of lpips_alex, which needs alexnet-owt-7be5be79.pth" in capsys.readouterr().err
+    )
+    assert main([*given, str(folder / "alexnet_features.pth")]) == 0
+    assert ALEXNET.location.is_file()
+    assert main(["prepare", "--metrics", "lpips_alex"]) == 0  # it is known again, and nothing is fetched
+    reference = pixels(folder / "ex_ref.png")
+    for name, printed in (("ex_p0.png", 0.722), ("ex_p1.png", 0.138)):
+        value = LPIPS.measure(sample(reference, pixels(folder / name)), {})
+        assert value == pytest.approx(printed, abs=5e-4)
+
+
+def test_vgg_equals_pyiqa_on_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    import_torchvision()
+    from pyiqa.archs import lpips_arch
+
+    VGG16.location.parent.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The parameter 'pretrained'|Arguments other than a weight")
+        torch.save(vgg_weights(), VGG16.location)
+        torch.hub.set_dir(tmp_path / "hub")
+        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: vgg_weights())
+        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: vgg_weights())
+        other = lpips_arch.LPIPS(net="vgg", pretrained=False).eval()
+    heads = {key: value for key, value in network(VGG16.location, "vgg").state_dict().items() if key[:3] == "lin"}
+    other.load_state_dict(heads, strict=False)
+    hr, sr = images()
+    with torch.inference_mode():
+        expected = float(other(sr[None].float() / 255, hr[None].float() / 255))
+    assert expected > 0.001
+    assert VGG.measure(sample(hr, sr), {}) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(UndefinedValueError, match="16 px a side"):
+        VGG.measure(sample(*images(15, 80)), {})

@@ -133,6 +133,12 @@ class MetricFile:
     "" where none is known: such a file is never fetched, its user brings it.
     """
 
+    same: Callable[[Path], bool] | None = None
+    """(path) → whether another file holds the same weights, for those that come in several files.
+
+    Raises WeightsError for what cannot be read.
+    """
+
     @property
     def location(self) -> Path:
         """Say where the file has to lie."""

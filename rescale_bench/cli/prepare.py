@@ -20,6 +20,7 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("prepare", help="fetch data sets and metric files; explain where weights are")
     parser.add_argument("-d", "--datasets", metavar="NAMES", help="data sets to fetch into the cache")
     parser.add_argument("--metrics", metavar="NAMES", help="metrics whose files to fetch")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="a file that you have, for the metric of --metrics")
     parser.add_argument("--weights", metavar="METHODS", help="say where published weights are and how to bring them in")
     add_plugin_flag(parser)
     parser.set_defaults(call=call)
@@ -43,6 +44,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if not (known.datasets or known.metrics or known.weights):
         raise UsageError("prepare: say what: --datasets NAMES, --metrics NAMES or --weights METHODS")
     plugins = registry(known)
+    if known.file:
+        if len(_names(known.metrics)) != 1:
+            raise UsageError("name the one metric that it is for with --metrics", "file")
+        _bring(known.file, known.metrics.strip(), plugins)
     steps = [
         *((_dataset, name) for name in _names(known.datasets)),
         *((_metric, name) for name in _names(known.metrics)),
@@ -82,6 +87,13 @@ def _metric(name: str, plugins: Any) -> None:
     if problems := metric.problems():
         raise UsageError("; ".join(problems))
     show(f"{name}: ready")
+
+
+def _bring(path: Path, name: str, plugins: Any) -> None:
+    from rescale_bench.api.specs import parse_spec
+    from rescale_bench.metrics.files import bring_file
+
+    bring_file(path, plugins.choose_metric(parse_spec(name, "metrics")).record, say)
 
 
 def _explain(name: str, plugins: Any) -> None:
