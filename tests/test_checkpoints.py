@@ -63,6 +63,95 @@ CONTAINERS = {
 }
 
 
+def other(tensors):
+    """Other numbers in the same layout, as the weights beside their moving average have them."""
+    return {key: value + 1 for key, value in tensors.items()}
+
+
+FOUND = {
+    "net_g": (lambda t: {"net_g": t, "net_d": {"fc.weight": torch.ones(3)}}, "taken: net_g"),
+    "EMA": (lambda t: {"iter": 7, "EMA": t}, "taken: EMA, the moving average of the weights"),
+    "ema beside": (
+        lambda t: {"params": other(t), "params_ema": t},
+        "taken: params_ema, the moving average of the weights; params would fit too",
+    ),
+    "state_dict_ema": (
+        lambda t: {"state_dict": other(t), "state_dict_ema": prefixed(t)},
+        "taken: state_dict_ema, the moving average of the weights; state_dict would fit too",
+    ),
+    "deep": (lambda t: {"a": {"b": {"c": {"state": t}}}}, "taken: a/b/c/state"),
+    "known container first": (lambda t: {"older": other(t), "state_dict": t}, "taken: state_dict; older would fit too"),
+    "compiled": (lambda t: prefixed(t, "_orig_mod."), None),
+    "compiled and parallel": (lambda t: prefixed(t, "module._orig_mod."), None),
+    "compiled inside": (lambda t: {"state_dict": prefixed(t, "netG._orig_mod.")}, "taken: state_dict/netG."),
+    "netG": (lambda t: prefixed(t, "netG."), "taken: netG."),
+    "generator": (lambda t: prefixed(t, "module.generator."), "taken: generator."),
+    "generator_ema": (
+        lambda t: prefixed(other(t), "generator.") | prefixed(t, "generator_ema.") | {"discriminator.w": torch.ones(2)},
+        "taken: generator_ema., the moving average of the weights; generator. would fit too",
+    ),
+    "two dots": (lambda t: {"model": prefixed(t, "model.net.")}, "taken: model/model.net."),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_network_is_found_and_said(tmp_path, name):
+    wrap, said = FOUND[name]
+    tensors = state()
+    report = bring(write(tmp_path / "x.pth", wrap(tensors)))
+    loaded, _ = weights.load(report.path)
+    assert all(torch.equal(loaded[key], tensors[key]) for key in LAYOUT)
+    assert next((note for note in report.notes if note.startswith("taken")), None) == said
+
+
+def test_keys_of_other_networks_are_left_out_and_told(tmp_path):
+    content = prefixed(state(), "netG.") | prefixed({"fc.weight": torch.ones(3)}, "netD.")
+    assert bring(write(tmp_path / "x.pth", content)).notes == (
+        "taken: netG.",
+        "left out, not of this network: netD.fc.weight",
+    )
+
+
+def test_residue_is_left_out_with_a_note(tmp_path):
+    counters = {"total_ops": torch.ones(1), "a.total_params": torch.ones(1), "step_counter": torch.tensor(3),
+                "a.num_batches_tracked": torch.tensor(7)}  # fmt: skip
+    report = bring(write(tmp_path / "x.pth", {"params": prefixed(state() | counters)}))
+    assert report.notes == (
+        "taken: params",
+        "left out, no weights: total_ops, a.total_params, step_counter, … 1 more",
+    )
+    assert report.ignored == ()
+    assert "bn.num_batches_tracked" in weights.load(report.path)[0]  # which this network has
+
+
+def test_a_network_keeps_names_that_wrappers_have_too(tmp_path):
+    layout = {"module.weight": (4,), "_orig_mod.bias": (4,)}
+    tensors = state(layout)
+    loaded, _ = weights.load(bring(write(tmp_path / "x.pth", prefixed(tensors)), layout).path)
+    assert all(torch.equal(loaded[key], tensors[key]) for key in layout)
+
+
+def test_what_does_not_fit_is_told_of_the_nearest_reading(tmp_path):
+    tensors = state()
+    del tensors["a.bias"]
+    content = {"optimizer": {"exp_avg": torch.ones(2)}, "net_g": prefixed(tensors | {"b": torch.ones(1)}, "netG.")}
+    with pytest.raises(WeightsError, match=r"in net_g/netG\.: 1 missing \(a\.bias\); 1 unexpected \(b\)$"):
+        bring(write(tmp_path / "x.pth", content))
+
+
+def test_an_average_of_another_network_is_not_taken(tmp_path):
+    content = {"params": state(), "params_ema": state({"a.weight": (1, 3, 3, 3)})}
+    assert bring(write(tmp_path / "x.pth", content)).notes == ("taken: params",)
+
+
+def test_dictionaries_that_hold_each_other_take_no_time(tmp_path):
+    content = {"x": torch.ones(1)}
+    for _ in range(40):
+        content = {"left": content, "right": content}
+    with pytest.raises(WeightsError, match="holds no tensors"):
+        bring(write(tmp_path / "x.pth", content))
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_containers(tmp_path, container, zipped):
@@ -214,7 +303,7 @@ def test_things_that_are_no_checkpoint(tmp_path):
     endless = {"epoch": 3}
     endless["model"] = endless
     write(source, endless)
-    with pytest.raises(WeightsError, match="holds a dict, not a state dict"):
+    with pytest.raises(WeightsError, match="holds no tensors; its entries: epoch, model"):
         bring(source)
 
 

@@ -47,6 +47,15 @@ def test_a_method_that_counts_no_parameters_takes_weights(bring, tmp_path):
     assert (tmp_path / "home" / "weights" / "mine" / "published" / "x4.safetensors").is_file()
 
 
+def test_what_was_taken_is_printed(bring, tmp_path):
+    import torch
+
+    torch.save({"params_ema": {"module.net.weight": torch.ones(4, 3)}}, tmp_path / "net.pth")
+    code, said = bring("mine", "x4")
+    assert code == 0
+    assert said.out.splitlines()[-1] == "taken: params_ema, the moving average of the weights"
+
+
 @pytest.mark.parametrize(
     ("method", "part", "says"),
     [

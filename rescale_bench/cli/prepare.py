@@ -130,6 +130,8 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     )  # fmt: skip
     show(printable(f"{known.file} → {target}"))
     show(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")
+    for note in report.notes:
+        show(printable(note))
     return 0
 
 

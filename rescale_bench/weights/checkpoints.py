@@ -7,7 +7,8 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,11 +25,20 @@ Layout = Mapping[str, tuple[int, ...]]
 
 Tensors = Mapping[str, "torch.Tensor"]
 
-CONTAINERS = ("state_dict", "params", "params_ema", "model")
-"""Keys under which trainers keep the state, the preferred ones first."""
+CONTAINERS = ("state_dict", "params", "model")
+"""Where two dictionaries of a file fit alike, those under these keys come first, in this order."""
 
-PREFIX = "module."
-"""What torch.nn.DataParallel puts before every key."""
+WRAPPERS = ("module", "_orig_mod")
+"""What DataParallel and torch.compile put between the names of a key."""
+
+AVERAGE = re.compile(r"(?i)(?:^|[._-])ema(?:[._-]|$)")
+"""A name that says exponential moving average: params_ema, EMA, generator_ema, state_dict_ema."""
+
+RESIDUE = ("total_ops", "total_params", "step_counter", "num_batches_tracked")
+"""Last names of keys that are no weights: thop's counters, mmengine's and batch norm's steps."""
+
+DEPTH, PREFIXES = 8, 16
+"""How deep dictionaries are looked for, and how many prefixes are tried in each."""
 
 PACKED = 4
 """How many times its size a checkpoint may unpack to, 16 MiB apart."""
@@ -43,6 +53,7 @@ class ImportReport:
 
     path: the safetensors file written; sha256 of it; source_sha256 of the checkpoint it came from.
     tensors: how many; parameters: without batch-norm statistics. ignored: keys left out by pattern.
+    notes: what was taken out of the file and what was left, line by line.
     """
 
     path: Path
@@ -51,6 +62,35 @@ class ImportReport:
     tensors: int
     parameters: int
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a file: the tensors of one dictionary in it whose keys begin alike, without that beginning.
+
+    path: keys that lead to the dictionary. prefix: the beginning, with its dot. outside: keys that begin otherwise.
+    """
+
+    path: tuple[str, ...]
+    prefix: str
+    tensors: Tensors
+    outside: tuple[str, ...]
+
+    @property
+    def average(self) -> bool:
+        """Tell whether it is the moving average of the weights, by the names that lead to it."""
+        return any(AVERAGE.search(name) for name in (*self.path, self.prefix))
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Sort averages before the rest, then well-known containers."""
+        name = self.path[-1] if self.path else ""
+        return not self.average, CONTAINERS.index(name) if name in CONTAINERS else len(CONTAINERS)
+
+    def __str__(self) -> str:
+        """Name it: "params_ema", "state_dict/netG."."""
+        return "/".join((*self.path, self.prefix)).strip("/") or "the file's own keys"
 
 
 def import_checkpoint(
@@ -65,20 +105,22 @@ def import_checkpoint(
 
     source: .pth, .pt, .pth.tar (zip or legacy torch format, read with weights_only=True alone) or .safetensors.
     expected: the network's layout; every key and shape must fit. ignored: fnmatch patterns of published keys
-    that are no part of the network. target: the file to write. origin: metadata (method, part, tag, …); the
-    source's name and sha256 are added. others: () → layouts of further parts, for the hint in the error.
+    that are no part of the network. The dictionary and the prefix of keys that fit are looked for; averages (EMA)
+    are preferred. target: the file to write. origin: metadata (method, part, tag, …); the source's name and sha256
+    are added. others: () → layouts of further parts, for the hint in the error.
     Floating tensors become float32, integers stay. Raises WeightsError: unreadable, unsafe, another layout,
     not finite, or not writable.
     """
-    tensors = _named(source, _unwrap(source, read(source)))
-    kept = _without(tensors, expected, ignored)
-    left_out = tuple(key for key in tensors if key not in kept)
-    found = differences(_shapes(kept), expected)
-    if found:
-        fits = [part for part, layout in (others or {}).items() if _fits(tensors, layout(), ignored)]
+    content = read(source)
+    fitting = _fitting(source, content, expected, ignored)
+    if not fitting:
+        fits = [part for part, layout in (others or {}).items() if _fitting(source, content, layout(), ignored)]
         hint = f"; this looks like part {' or '.join(fits)}" if fits else ""
-        raise WeightsError(f"{source} does not fit the network: {found}{hint}")
-    kept = {key: _plain(source, key, kept[key]) for key in expected}
+        raise WeightsError(f"{source} does not fit the network: {_nearest(source, content, expected, ignored)}{hint}")
+    taken = fitting[0]
+    kept = {key: _plain(source, key, taken.tensors[key]) for key in expected}
+    left_out = [key for key in taken.tensors if key not in expected]
+    residue = [key for key in left_out if _is_residue(key)]
     source_sha256 = weights.sha256(source)
     weights.save(target, kept, {**origin, "source": source.name, "source_sha256": source_sha256})
     return ImportReport(
@@ -87,8 +129,21 @@ def import_checkpoint(
         source_sha256=source_sha256,
         tensors=len(kept),
         parameters=weights.parameter_count(_shapes(kept)),
-        ignored=left_out,
+        ignored=tuple(key for key in left_out if key not in residue),
+        notes=tuple(_notes(fitting, residue)),
     )
+
+
+def _notes(fitting: Sequence[Reading], residue: Sequence[str]) -> Iterator[str]:
+    taken, *others = fitting
+    if taken.path or taken.prefix:
+        average = ", the moving average of the weights" if taken.average else ""
+        beside = f"; {few(map(str, others))} would fit too" if others else ""
+        yield f"taken: {taken}{average}{beside}"
+    if taken.outside:
+        yield f"left out, not of this network: {few(taken.outside)}"
+    if residue:
+        yield f"left out, no weights: {few(residue)}"
 
 
 # --- reading ---------------------------------------------------------------------
@@ -159,55 +214,98 @@ def _numbers_allowed() -> contextlib.AbstractContextManager[object]:
     return torch.serialization.safe_globals([*names, np.dtype, *kinds])
 
 
-def _unwrap(source: Path, content: object) -> Mapping[Any, Any]:
-    """Take the state out of the dictionaries that trainers put around it."""
-    for _ in range(8):  # a pickle may hold itself
-        if not isinstance(content, Mapping):
-            break
-        inner = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            return content
-        content = inner
-    raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict")
+# --- looking for the network -------------------------------------------------------
 
 
-def _named(source: Path, content: Mapping[Any, Any]) -> dict[str, torch.Tensor]:
-    """Keep the tensors (not epoch, optimizer, …), without the prefix of DataParallel."""
+def _fitting(source: Path, content: object, layout: Layout, ignored: Sequence[str]) -> list[Reading]:
+    """List the readings of a file that are the network, the preferred one first."""
+    readings = _readings(source, content, layout)
+    fits = [reading for reading in readings if not differences(_shapes(_without(reading, layout, ignored)), layout)]
+    return sorted(fits, key=lambda reading: reading.rank)
+
+
+def _nearest(source: Path, content: object, layout: Layout, ignored: Sequence[str]) -> str:
+    """Describe how the reading that shares most keys with the network differs from it."""
+    best = max(_readings(source, content, layout), key=lambda reading: len(layout.keys() & reading.tensors.keys()))
+    where = f"in {best}: " if best.path or best.prefix else ""
+    return where + differences(_shapes(_without(best, layout, ignored)), layout)
+
+
+def _readings(source: Path, content: object, layout: Layout) -> list[Reading]:
+    """List the readings that share keys with a layout; one for each dictionary that shares none.
+
+    Raises WeightsError for a file without tensors, and for one that holds a tensor twice.
+    """
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict")
+    readings = []
+    for path, tensors in _dictionaries(content, (), set()):
+        named = _unwrapped(source, tensors, layout)
+        for prefix in _prefixes(named, layout):
+            inside = {key.removeprefix(prefix): tensor for key, tensor in named.items() if key.startswith(prefix)}
+            outside = tuple(key for key in named if not key.startswith(prefix) and not _is_residue(key))
+            readings.append(Reading(path, prefix, inside, outside))
+    if not readings:
+        raise WeightsError(f"{source} holds no tensors; its entries: {few(map(str, content)) or 'none'}")
+    return readings
+
+
+def _dictionaries(
+    content: object, path: tuple[str, ...], seen: set[int]
+) -> Iterator[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:
+    """Yield each dictionary that holds tensors once, with the keys that lead to it: a pickle may hold itself."""
     import torch
 
-    tensors: dict[str, torch.Tensor] = {}
+    if not isinstance(content, Mapping) or id(content) in seen or len(path) > DEPTH:
+        return
+    seen.add(id(content))
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+    if tensors:
+        yield path, tensors
     for key, value in content.items():
-        if not isinstance(value, torch.Tensor):
-            continue
-        name = str(key)
-        while name.startswith(PREFIX):
-            name = name.removeprefix(PREFIX)
-        if name in tensors:
-            raise WeightsError(f"{source} holds {name} twice, with and without '{PREFIX}'")
-        tensors[name] = value
-    if not tensors:
-        raise WeightsError(f"{source} holds no tensors; its entries: {few(map(str, content)) or 'none'}")
-    return tensors
+        yield from _dictionaries(value, (*path, str(key)), seen)
+
+
+def _unwrapped(source: Path, tensors: Tensors, layout: Layout) -> dict[str, torch.Tensor]:
+    """Drop the names of wrappers from keys, unless the network has a module of that name."""
+    own = {name for key in layout for name in key.split(".")}
+    wrappers = {name for name in WRAPPERS if name not in own}
+    named: dict[str, torch.Tensor] = {}
+    for key, tensor in tensors.items():
+        name = ".".join(part for part in key.split(".") if part not in wrappers)
+        if name in named:
+            raise WeightsError(f"{source} holds {name} twice, with and without {' or '.join(sorted(wrappers))}")
+        named[name] = tensor
+    return named
+
+
+def _prefixes(tensors: Tensors, layout: Layout) -> list[str]:
+    """List what stands before most keys of the layout, each with its dot; "" alone where no key is the layout's."""
+    counts: Counter[str] = Counter()
+    for key in tensors:
+        starts = [0, *(dot.end() for dot in re.finditer(r"\.", key))]
+        counts.update(key[:start] for start in starts if key[start:] in layout)
+    return [prefix for prefix, _ in counts.most_common(PREFIXES)] or [""]
+
+
+def _is_residue(key: str) -> bool:
+    return key.rpartition(".")[2] in RESIDUE
 
 
 # --- checking --------------------------------------------------------------------
 
 
-def _without(tensors: Tensors, layout: Layout, ignored: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Leave out what matches an ignored pattern, unless the layout wants it."""
+def _without(reading: Reading, layout: Layout, ignored: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Leave out residue and what matches an ignored pattern, unless the layout wants it."""
     return {
         key: tensor
-        for key, tensor in tensors.items()
-        if key in layout or not any(fnmatchcase(key, pattern) for pattern in ignored)
+        for key, tensor in reading.tensors.items()
+        if key in layout or not (_is_residue(key) or any(fnmatchcase(key, pattern) for pattern in ignored))
     }
 
 
 def _shapes(tensors: Tensors) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-
-
-def _fits(tensors: Tensors, layout: Layout, ignored: Sequence[str]) -> bool:
-    return not differences(_shapes(_without(tensors, layout, ignored)), layout)
 
 
 def differences(shapes: Layout, expected: Layout) -> str:
