@@ -18,6 +18,7 @@ from rescale_bench.runs.journal import plain
 from rescale_bench.runs.schema import (
     COLUMNS,
     DEFAULTS,
+    METRIC,
     NAMES,
     NEEDED,
     NUMBERS,
@@ -41,22 +42,24 @@ def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[s
 
     metrics: what run.json says of each metric (direction, unit, …).
     """
+    import numpy as np
     import pandas as pd
 
-    lines = [line for line in cells.values() for _ in line["values"]]
-    entries = [entry for line in cells.values() for entry in line["values"].values()]
-    columns: dict[str, Any] = {c.name: [line.get(c.name, c.default) for line in lines] for c in OF_CELL}
-    columns["metric"] = [metric for line in cells.values() for metric in line["values"]]
-    for name, key in OF_VALUE.items():
-        columns[name] = [entry.get(key, DEFAULTS.get(name)) for entry in entries]
-    for column in COLUMNS:
-        if column.role == "metric":
-            columns[column.name] = [metrics.get(metric, {}).get(column.name) for metric in columns["metric"]]
-    table = pd.DataFrame(columns, columns=list(NAMES))
-    table["scale_number"] = table["scale"].astype("float64")
+    lines = list(cells.values())
+    owner = np.repeat(np.arange(len(lines)), [len(line["values"]) for line in lines])
+    entries = [entry for line in lines for entry in line["values"].values()]
+    places, names = pd.factorize(pd.Series([name for line in lines for name in line["values"]], dtype=str))
+    # What a cell or a metric says stands once; only places are repeated for every row.
+    of_cells = pd.DataFrame({c.name: [line.get(c.name, c.default) for line in lines] for c in OF_CELL})
+    said = [metrics.get(name, {}) for name in names]
+    of_metrics = pd.DataFrame({name: [each.get(name) for each in said] for name in METRIC})
+    of_metrics = described(of_metrics.assign(metric=pd.Series(names, dtype=str)))
+    of_values = {name: [entry.get(key, DEFAULTS.get(name)) for entry in entries] for name, key in OF_VALUE.items()}
+    parts = [_typed(of_cells).take(owner), _typed(of_metrics).take(places), _typed(pd.DataFrame(of_values))]
+    table = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(NAMES)]
+    table["scale_number"] = of_cells["scale"].astype("float64").to_numpy()[owner]
     order = ["scale_number" if name == "scale" else name for name in ORDER]
-    table = table.sort_values(order, kind="stable", ignore_index=True).drop(columns="scale_number")
-    return _typed(described(table)).infer_objects()
+    return table.sort_values(order, kind="stable", ignore_index=True).drop(columns="scale_number").infer_objects()
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +92,8 @@ def as_text(column: pd.Series[Any]) -> pd.Series[str]:
     import pandas as pd
 
     places, values = pd.factorize(column, use_na_sentinel=False)
-    texts = [plain_text(value) for value in values]
-    return pd.Series([texts[place] for place in places], index=column.index, dtype=str)
+    texts = pd.Series([plain_text(value) for value in values], dtype=str)
+    return texts.take(places).set_axis(column.index)
 
 
 def read_rows(path: Path) -> pd.DataFrame:

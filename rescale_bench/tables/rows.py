@@ -28,6 +28,8 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     set in `images`; those of other cells than the table holds, or of only some seeds, are left out.
     Raises UsageError when there is no row.
     """
+    import pandas as pd
+
     if frame.empty:
         raise UsageError("there is nothing to tabulate: the run holds no rows")
     rows = complete(frame)
@@ -40,9 +42,10 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     rows = rows.drop_duplicates(list(CELL), keep="last")
     rows["image"] = _one_content(rows)
     rows["metric"] = _versioned(rows)
-    keys = list(zip(*(rows[name] for name in LABEL), strict=True))
-    labels = {key: row_label(key) for key in set(keys)}
-    rows["label"] = [labels[key] for key in keys]
+    groups = rows.groupby(list(LABEL), sort=False)
+    first = rows.loc[~rows.duplicated(list(LABEL)), list(LABEL)]
+    labels = pd.Series([row_label(values) for values in first.itertuples(index=False)], dtype=str)
+    rows["label"] = labels.take(groups.ngroup().to_numpy()).set_axis(rows.index)
     rows["label"] = _told_apart(rows)
     return _with_members(rows, members) if members else rows
 
