@@ -211,9 +211,6 @@ def test_vgg_equals_pyiqa_on_the_same_weights(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The parameter 'pretrained'|Arguments other than a weight")
         torch.save(vgg_weights(), VGG16.location)
-        torch.hub.set_dir(tmp_path / "hub")
-        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: vgg_weights())
-        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: vgg_weights())
         other = lpips_arch.LPIPS(net="vgg", pretrained=False).eval()
     heads = {key: value for key, value in network(VGG16.location, "vgg").state_dict().items() if key[:3] == "lin"}
     other.load_state_dict(heads, strict=False)

@@ -12,6 +12,7 @@ from test_metrics_lpips import LPIPS, alexnet, images, weights  # noqa: F401  # 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.images.color import FORMULAS, luma
 from rescale_bench.metrics import similarity
+from rescale_bench.metrics.lpips import network
 from rescale_bench.metrics.similarity import psnr, squared_error, ssim, ssim_planes
 
 IMAGES = ("hr", "sr", "lr", "lr_reference", "lr_sent")
@@ -58,10 +59,8 @@ def test_fidelity_equals_the_cpus(protocol, rounded):
 
 def test_which_metrics_take_any_device():
     registry = load_registry()
-    assert {name for name, metric in registry.metrics.items() if getattr(metric, "on_device", False)} == {
-        *METRICS,
-        "lpips_alex",
-    }
+    found = {name for name, metric in registry.metrics.items() if getattr(metric, "on_device", False)}
+    assert found == {*METRICS, "lpips_alex", "lpips_vgg"}
 
 
 def test_8_bit_errors_are_exact_beyond_32_bits():
@@ -131,13 +130,13 @@ def test_rounded_luma_is_that_of_the_cpu_for_every_colour_on_the_edge():
 def test_lpips_equals_the_cpus_and_keeps_a_model_for_each_device(alexnet):  # noqa: F811
     hr, sr = images()
     here = sample(hr=hr, sr=sr)
-    build = LPIPS.measure.__globals__["_network"]
-    build.cache_clear()
     wanted = LPIPS.measure(here, {})
+    on_cpu = network(alexnet)
     with standing_in() as accelerator:
         there = here.to("cuda")
         assert [LPIPS.measure(there, {}) for _ in range(2)] == pytest.approx([wanted] * 2, abs=1e-6)
         assert (accelerator.reads, accelerator.downloads) == (2, [])
+        assert network(alexnet, "alex", "cuda") is network(alexnet, "alex", "cuda")
+        assert network(alexnet, "alex", "cuda") is not on_cpu
         assert LPIPS.measure(here, {}) == wanted
-    assert build.cache_info().misses == 2
-    build.cache_clear()
+    assert network(alexnet) is on_cpu
