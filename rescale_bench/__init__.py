@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from rescale_bench.networks.fixed_scale import FixedScaleRescaler
+    from rescale_bench.networks.luma import LumaRescaler
     from rescale_bench.roundtrip.conformance import Finding, verify
     from rescale_bench.runs.folder import read_table
 
@@ -63,6 +64,7 @@ __all__ = [
     "FixedScaleRescaler",
     "ImageError",
     "ImageFile",
+    "LumaRescaler",
     "Method",
     "MethodError",
     "MethodRule",
@@ -106,6 +108,7 @@ _HOMES = {
         "Protocol", "Rescaler", "Sample", "SetMetric", "State", "Traits", "Value", "WeightsFile",
     ),
     "networks.fixed_scale": ("FixedScaleRescaler",),
+    "networks.luma": ("LumaRescaler",),
     "api.registry": ("Registry", "load_registry"),
     "api.scales": ("NativeScales", "lr_size", "parse_scales"),
     "runs.folder": ("read_table",),

@@ -45,6 +45,8 @@ CASES = [
     ("bicubic+edsr", "2"),
     ("bicubic+san", "2"),
     ("bicubic+rdn", "2"),
+    ("bicubic+srcnn", "2"),
+    ("bicubic+srdensenet", "4"),
     ("bicubic+dbpn", "2"),
     ("bicubic+dbpnll", "2"),
     ("bicubic+dbpn-res-mr64-3", "2"),

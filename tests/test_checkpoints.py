@@ -11,10 +11,11 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from rescale_bench.errors import WeightsError
 from rescale_bench.weights import files as weights
-from rescale_bench.weights.checkpoints import import_checkpoint
+from rescale_bench.weights.checkpoints import import_checkpoint, read
 
 LAYOUT = {"a.weight": (4, 3, 3, 3), "a.bias": (4,), "bn.running_mean": (4,), "bn.num_batches_tracked": ()}
 
@@ -305,6 +306,28 @@ def test_things_that_are_no_checkpoint(tmp_path):
     write(source, endless)
     with pytest.raises(WeightsError, match="holds no tensors; its entries: epoch, model"):
         bring(source)
+
+
+# --- MATLAB ---------------------------------------------------------------------
+
+
+def test_matlab_files(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "words": "no number", "cells": np.array([1, "x"], dtype=object)}
+    savemat(tmp_path / "x.mat", arrays)
+    found = read(tmp_path / "x.mat")
+    assert found.keys() == {"a"}
+    assert torch.equal(found["a"], torch.arange(6.0).view(2, 3).double())
+
+
+def test_matlab_files_that_cannot_be_used(tmp_path):
+    source = tmp_path / "x.mat"
+    savemat(source, {"a": np.zeros((4000, 4000))}, do_compression=True)
+    with pytest.raises(WeightsError, match=r"x\.mat was refused: it would unpack to 16000000 numbers"):
+        read(source)
+    savemat(source, {"a": np.random.default_rng(0).random((40, 40))})
+    source.write_bytes(source.read_bytes()[:3000])
+    with pytest.raises(WeightsError, match=r"x\.mat is damaged or no MATLAB file"):
+        read(source)
 
 
 # --- published layouts -------------------------------------------------------------

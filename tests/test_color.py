@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from skimage.color import rgb2ycbcr
+from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from rescale_bench.errors import UsageError
+from rescale_bench.images import color
 from rescale_bench.images.color import luma
 
 WEIGHTS = {
@@ -69,3 +70,12 @@ def test_refuses_images_without_three_channels(shape):
 def test_refuses_unknown_formulas():
     with pytest.raises(UsageError, match="bt601"):
         luma(image(3, 4, 4), "bt709")
+
+
+def test_ycbcr_is_scikit_images():
+    rgb = torch.rand(2, 3, 5, 6, dtype=torch.float64)
+    expected = torch.from_numpy(rgb2ycbcr(rgb.numpy(), channel_axis=1)) / 255
+    found = color.to_ycbcr(rgb)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert torch.allclose(color.from_ycbcr(found), torch.from_numpy(ycbcr2rgb(expected.numpy() * 255, channel_axis=1)))
+    assert torch.allclose(color.from_ycbcr(found), rgb, atol=1e-12)

@@ -25,7 +25,7 @@ def run(text, folder, home):
 
 
 def test_the_wrapper_is_short():
-    assert set(FILES) == {"my_network.py", "my_method.py", "my_metric.py", "my_parts.py"}
+    assert set(FILES) == {"my_network.py", "my_method.py", "my_luma.py", "my_metric.py", "my_parts.py"}
     assert len(FILES["my_method.py"].splitlines()) <= 30
     assert max(map(len, FILES["my_method.py"].splitlines())) <= 120
 
@@ -43,9 +43,11 @@ def test_the_wrapper_imports_no_torch_before_it_must(tmp_path):
 def test_every_command_of_the_page_works(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    verify, measure, package, parts = SHELL
+    verify, measure, luma, package, parts = SHELL
     found = run(verify, tmp_path, tmp_path / "home")
     assert [line.split()[0] for line in found.splitlines()[1:]] == ["ok"] * 7
+    found = run(luma, tmp_path, tmp_path / "home")
+    assert {line.split()[0] for line in found.splitlines()[1:]} <= {"ok", "n/a"}
     # The page exports PYTHONPATH once; here each block is a shell of its own.
     assert "mine [paper]" in run(f"export PYTHONPATH=.\n{measure}", tmp_path, tmp_path / "home")
     found = run(package, tmp_path, tmp_path / "home")

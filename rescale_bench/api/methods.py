@@ -164,6 +164,9 @@ class Method:
     initial: Callable[[str, int], State] | None = None
     """(part, seed) → a fresh state in the published layout; it also serves the tag `random`."""
 
+    translate: Callable[[Mapping[str, torch.Tensor]], State] | None = None
+    """Tensors of a file that another program wrote → the published layout, and metadata to keep; others as they are."""
+
     ignored: tuple[str, ...] = ()
     """Patterns (fnmatch) of published keys that are not part of the network."""
 

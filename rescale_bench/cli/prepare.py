@@ -127,6 +127,7 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     report = checkpoints.import_checkpoint(
         known.file, _layout(method, known.part), method.ignored, target, origin,
         others={part: partial(_layout, method, part) for part in parts if part != known.part},
+        translate=method.translate,
     )  # fmt: skip
     show(printable(f"{known.file} → {target}"))
     show(f"{report.tensors} tensors, {report.parameters:,} parameters, sha256 {report.sha256}")

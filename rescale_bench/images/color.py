@@ -35,3 +35,25 @@ def luma(image: torch.Tensor, which: Luma = "bt601", dtype: torch.dtype = torch.
     total = (r * red).add_(g, alpha=green).add_(b, alpha=blue)
     y = total.to(dtype).div_(divisor).add_(offset)
     return y.add_(0.5).floor_() if which == "bt601-rounded" else y
+
+
+# Rows Y, Cb, Cr of R, G, B in [0, 1], and what is added, all in 255ths (ITU-R BT.601, as MATLAB's rgb2ycbcr).
+YCBCR = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214))
+OFFSETS = (16.0, 128.0, 128.0)
+
+
+def to_ycbcr(image: torch.Tensor) -> torch.Tensor:
+    """Turn RGB (N, 3, H, W) in [0, 1] into Y, Cb, Cr of BT.601 in 255ths of [0, 1]: Y from 16 to 235; float64."""
+    matrix, offsets = _bt601(image.device)
+    return torch.einsum("ij,njhw->nihw", matrix, image.to(torch.float64)).add_(offsets)
+
+
+def from_ycbcr(image: torch.Tensor) -> torch.Tensor:
+    """Undo to_ycbcr; the result is not clamped."""
+    matrix, offsets = _bt601(image.device)
+    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), image.to(torch.float64) - offsets)
+
+
+def _bt601(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    matrix = torch.tensor(YCBCR, dtype=torch.float64, device=device) / 255
+    return matrix, torch.tensor(OFFSETS, dtype=torch.float64, device=device).view(3, 1, 1) / 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import pickle
 import re
 import warnings
@@ -20,10 +21,15 @@ from rescale_bench.weights import files as weights
 if TYPE_CHECKING:
     import torch
 
+    from rescale_bench.api.methods import State
+
 Layout = Mapping[str, tuple[int, ...]]
 """The shape of every tensor of a network, by published key."""
 
 Tensors = Mapping[str, "torch.Tensor"]
+
+Translate = Callable[[Tensors], "State"]
+"""As Method.translate."""
 
 CONTAINERS = ("state_dict", "params", "model")
 """Where two dictionaries of a file fit alike, those under these keys come first, in this order."""
@@ -39,6 +45,10 @@ RESIDUE = ("total_ops", "total_params", "step_counter", "num_batches_tracked")
 
 DEPTH, PREFIXES = 8, 16
 """How deep dictionaries are looked for, and how many prefixes are tried in each."""
+
+MATLAB = ".mat"
+NUMBERS = ("double", "single")
+"""Kinds of MATLAB arrays that are read."""
 
 PACKED = 4
 """How many times its size a checkpoint may unpack to, 16 MiB apart."""
@@ -70,12 +80,14 @@ class Reading:
     """One way to read a file: the tensors of one dictionary in it whose keys begin alike, without that beginning.
 
     path: keys that lead to the dictionary. prefix: the beginning, with its dot. outside: keys that begin otherwise.
+    metadata: what the translation of another program's keys added.
     """
 
     path: tuple[str, ...]
     prefix: str
     tensors: Tensors
     outside: tuple[str, ...]
+    metadata: Mapping[str, str]
 
     @property
     def average(self) -> bool:
@@ -100,29 +112,33 @@ def import_checkpoint(
     target: Path,
     origin: Mapping[str, str],
     others: Mapping[str, Callable[[], Layout]] | None = None,
+    translate: Translate | None = None,
 ) -> ImportReport:
     """Convert a published checkpoint to a safetensors file that find() will find.
 
-    source: .pth, .pt, .pth.tar (zip or legacy torch format, read with weights_only=True alone) or .safetensors.
+    source: .pth, .pt, .pth.tar (zip or legacy torch format, read with weights_only=True alone), .safetensors or .mat.
     expected: the network's layout; every key and shape must fit. ignored: fnmatch patterns of published keys
     that are no part of the network. The dictionary and the prefix of keys that fit are looked for; averages (EMA)
     are preferred. target: the file to write. origin: metadata (method, part, tag, …); the source's name and sha256
-    are added. others: () → layouts of further parts, for the hint in the error.
+    are added. others: () → layouts of further parts, for the hint in the error. translate: as Method.translate.
     Floating tensors become float32, integers stay. Raises WeightsError: unreadable, unsafe, another layout,
     not finite, or not writable.
     """
     content = read(source)
-    fitting = _fitting(source, content, expected, ignored)
+    fitting = _fitting(source, content, expected, ignored, translate)
     if not fitting:
-        fits = [part for part, layout in (others or {}).items() if _fitting(source, content, layout(), ignored)]
+        fits = [
+            part for part, layout in (others or {}).items() if _fitting(source, content, layout(), ignored, translate)
+        ]
         hint = f"; this looks like part {' or '.join(fits)}" if fits else ""
-        raise WeightsError(f"{source} does not fit the network: {_nearest(source, content, expected, ignored)}{hint}")
+        nearest = _nearest(source, content, expected, ignored, translate)
+        raise WeightsError(f"{source} does not fit the network: {nearest}{hint}")
     taken = fitting[0]
     kept = {key: _plain(source, key, taken.tensors[key]) for key in expected}
     left_out = [key for key in taken.tensors if key not in expected]
     residue = [key for key in left_out if _is_residue(key)]
     source_sha256 = weights.sha256(source)
-    weights.save(target, kept, {**origin, "source": source.name, "source_sha256": source_sha256})
+    weights.save(target, kept, {**origin, **taken.metadata, "source": source.name, "source_sha256": source_sha256})
     return ImportReport(
         path=target,
         sha256=weights.sha256(target),
@@ -155,6 +171,8 @@ def read(source: Path) -> object:
         raise WeightsError(f"{source}: there is no such file")
     if source.name.endswith(weights.SUFFIX):
         return weights.load(source)[0]
+    if source.name.endswith(MATLAB):
+        return _read_matlab(source)
     try:
         with source.open("rb") as handle:
             start = handle.read(64).lstrip()
@@ -164,6 +182,25 @@ def read(source: Path) -> object:
         raise WeightsError(f"{source} is a web page, not a checkpoint; open the link in a browser to download the file")
     _refuse_packed(source)
     return _unpickle(source)
+
+
+def _read_matlab(source: Path) -> dict[str, torch.Tensor]:
+    """Read the arrays of numbers of a MATLAB file (version 4 to 7.2); nothing else in it is looked at."""
+    import torch
+    from scipy.io import loadmat, whosmat
+
+    try:
+        # The list alone says how much the file would unpack to.
+        numbers = {name: math.prod(shape) for name, shape, kind in whosmat(source) if kind in NUMBERS}
+        if sum(numbers.values()) * 8 > PACKED * source.stat().st_size + 2**24:
+            raise WeightsError(f"{source} was refused: it would unpack to {sum(numbers.values())} numbers")
+        arrays = loadmat(source, variable_names=list(numbers))
+    except WeightsError:
+        raise
+    except Exception as error:  # damaged files raise a dozen kinds
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise WeightsError(f"{source} is damaged or no MATLAB file of version 4 to 7.2 ({reason})") from None
+    return {name: torch.from_numpy(arrays[name].astype("float64")) for name in numbers}
 
 
 def _refuse_packed(source: Path) -> None:
@@ -217,21 +254,24 @@ def _numbers_allowed() -> contextlib.AbstractContextManager[object]:
 # --- looking for the network -------------------------------------------------------
 
 
-def _fitting(source: Path, content: object, layout: Layout, ignored: Sequence[str]) -> list[Reading]:
+def _fitting(
+    source: Path, content: object, layout: Layout, ignored: Sequence[str], translate: Translate | None
+) -> list[Reading]:
     """List the readings of a file that are the network, the preferred one first."""
-    readings = _readings(source, content, layout)
+    readings = _readings(source, content, layout, translate)
     fits = [reading for reading in readings if not differences(_shapes(_without(reading, layout, ignored)), layout)]
     return sorted(fits, key=lambda reading: reading.rank)
 
 
-def _nearest(source: Path, content: object, layout: Layout, ignored: Sequence[str]) -> str:
+def _nearest(source: Path, content: object, layout: Layout, ignored: Sequence[str], translate: Translate | None) -> str:
     """Describe how the reading that shares most keys with the network differs from it."""
-    best = max(_readings(source, content, layout), key=lambda reading: len(layout.keys() & reading.tensors.keys()))
+    readings = _readings(source, content, layout, translate)
+    best = max(readings, key=lambda reading: len(layout.keys() & reading.tensors.keys()))
     where = f"in {best}: " if best.path or best.prefix else ""
     return where + differences(_shapes(_without(best, layout, ignored)), layout)
 
 
-def _readings(source: Path, content: object, layout: Layout) -> list[Reading]:
+def _readings(source: Path, content: object, layout: Layout, translate: Translate | None) -> list[Reading]:
     """List the readings that share keys with a layout; one for each dictionary that shares none.
 
     Raises WeightsError for a file without tensors, and for one that holds a tensor twice.
@@ -241,10 +281,14 @@ def _readings(source: Path, content: object, layout: Layout) -> list[Reading]:
     readings = []
     for path, tensors in _dictionaries(content, (), set()):
         named = _unwrapped(source, tensors, layout)
+        metadata: Mapping[str, str] = {}
+        if translate is not None:
+            state = translate(named)
+            named, metadata = dict(state.tensors), state.metadata
         for prefix in _prefixes(named, layout):
             inside = {key.removeprefix(prefix): tensor for key, tensor in named.items() if key.startswith(prefix)}
             outside = tuple(key for key in named if not key.startswith(prefix) and not _is_residue(key))
-            readings.append(Reading(path, prefix, inside, outside))
+            readings.append(Reading(path, prefix, inside, outside, metadata))
     if not readings:
         raise WeightsError(f"{source} holds no tensors; its entries: {few(map(str, content)) or 'none'}")
     return readings

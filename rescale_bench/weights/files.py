@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 SUFFIX = ".safetensors"
-PICKLED = (".pth", ".pt", ".tar", ".ckpt")
+PICKLED = (".pth", ".pt", ".tar", ".ckpt", ".mat")
 """Endings of published checkpoints, which are imported first and never loaded by a run."""
 
 HEADER_LIMIT = 100_000_000
