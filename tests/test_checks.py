@@ -192,8 +192,9 @@ def test_parse_tolerances():
     ["", "psnr_y", "psnr_y=", "=0.1", "psnr_y=abc", "psnr_y=-1", "psnr_y=nan", "psnr_y=inf", "psnr_y=1,", "a=1,a=2"],
 )
 def test_bad_tolerances_are_named(text):
-    with pytest.raises(UsageError, match="--tolerance"):
+    with pytest.raises(UsageError) as refused:
         parse_tolerances(text)
+    assert refused.value.about == "tolerance"
 
 
 @pytest.fixture

@@ -35,13 +35,13 @@ def parse_tolerances(text: str) -> dict[str, Tolerance]:
     for entry in _entries(text):
         name, equals, amount = (part.strip() for part in entry.rpartition("="))
         if not equals or not name:
-            raise UsageError(f"--tolerance: '{entry}' is not metric=number (example: psnr_y=0.01)")
+            raise UsageError(f"'{entry}' is not metric=number (example: psnr_y=0.01)", "tolerance")
         if name in found:
-            raise UsageError(f"--tolerance: {name} is given twice")
+            raise UsageError(f"{name} is given twice", "tolerance")
         try:
             found[name] = Tolerance.parse(amount)
         except UsageError as error:
-            raise UsageError(f"--tolerance: {name}={amount}: {error}") from None
+            raise UsageError(f"{name}={amount}: {error}", "tolerance") from None
     return found
 
 
@@ -50,7 +50,7 @@ def _entries(text: str) -> list[str]:
     entries: list[str] = []
     for piece in text.split(","):
         if not piece.strip():
-            raise UsageError(f"--tolerance: empty entry in '{text}'")
+            raise UsageError(f"empty entry in '{text}'", "tolerance")
         if entries and _unfinished(entries[-1]):
             entries[-1] += "," + piece.strip()
         else:

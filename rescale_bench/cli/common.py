@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -94,11 +93,6 @@ def described(error: RescaleBenchError, known: argparse.Namespace) -> str:
         max(action.option_strings, key=len, default=str(action.metavar or action.dest).upper()) for action in named
     ]
     return f"{(names or [error.about])[0]}: {error}"
-
-
-def styled() -> bool:
-    """Tell whether stdout may carry bold and underline."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def command_line(given: Sequence[str]) -> list[str]:

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Features, MetricFile, SetMetric
@@ -135,10 +134,10 @@ def _network(path: str) -> Any:
             raise WeightsError(f"{path} is not FID's Inception-v3: {str(error).splitlines()[1].strip()}") from error
 
     # pyiqa would download the file without a checksum, and read it with the unsafe half of pickle.
-    with (
-        mock.patch.object(inception, "load_pretrained_network", load),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.callback(setattr, inception, "load_pretrained_network", inception.load_pretrained_network)
+        inception.load_pretrained_network = load
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         warnings.filterwarnings("ignore", message="(The parameter 'pretrained'|Arguments other than a weight)")
         return inception.InceptionV3().eval()

@@ -48,10 +48,10 @@ def figure(
         raise UnknownNameError("kind of figure", kind, KINDS)
     asked = Options(**options)
     if asked.relative and kind in ("rate-distortion", "cost", "parameters", "lr"):
-        raise UsageError(f"--relative: {kind} is drawn in absolute values; use it with scale or strip")
+        raise UsageError(f"{kind} is drawn in absolute values; use it with scale or strip", "relative")
     selection = _select(kind, frame, asked)
     if asked.relative and selection.reference is None:
-        raise UsageError(f"--relative: the run lacks the reference {asked.reference}; name another with --reference")
+        raise UsageError(f"the run lacks the reference {asked.reference}; name another", "reference")
     plan = _plan(kind, selection, asked, direct or {}, absent)
     if not plan.panels:
         raise UsageError(f"there is nothing to draw: no method has values for {kind} on the same images as the others")

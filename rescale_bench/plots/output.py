@@ -24,13 +24,13 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG (200 dpi) or SVG, as the ending says. Raises UsageError for others and for the disk."""
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--output: {path} ends in none of {' '.join(ENDINGS)}")
+        raise UsageError(f"{path} ends in none of {' '.join(ENDINGS)}", "output")
     content = svg(figure, standalone=True).encode() if path.suffix.lower() == ".svg" else png(figure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"--output: cannot write {path}: {reason(error)}") from None
+        raise UsageError(f"cannot write {path}: {reason(error)}", "output") from None
 
 
 def png(figure: Figure, dpi: float = DPI) -> bytes:
