@@ -23,6 +23,7 @@ PACKAGES = (
     "scipy",
     "scikit-image",
     "pandas",
+    "joblib",
     "pyarrow",
     "pillow",
     "imagecodecs",

@@ -5,9 +5,9 @@ The scheduler carries cells and lines, a kilobyte each, and no file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -72,12 +72,31 @@ class Cluster:
             if refusal:
                 raise UnavailableError(f"worker {worker} {refusal}", "scheduler")
 
+    @classmethod
+    def lines(
+        cls, scheduler: str, setup: Setup, files: Mapping[str, str], batches: Iterable[Batch]
+    ) -> Generator[Line, None, None]:
+        """Run batches on the workers of a scheduler, and yield their lines as they come back."""
+        out: dict[Future[list[Line]], Batch] = {}
+        with closing(cls(scheduler, setup, files)) as cluster:
+            for cells in batches:
+                while len(out) >= cluster.room():
+                    yield from cluster.arrived(out)
+                out[cluster.submit(cells)] = cells
+            while out:
+                yield from cluster.arrived(out)
+
+    def arrived(self, out: dict[Future[list[Line]], Batch]) -> list[Line]:
+        """Wait for the next batches, take them out, and return their lines."""
+        done = wait(out, return_when=FIRST_COMPLETED).done
+        return [line for future in done for line in self.answer(out.pop(future), future)]
+
     def submit(self, cells: Batch) -> Future[list[Line]]:
         """Queue a batch for any worker; Dask gives those of a lost worker to another one."""
         future: Future[list[Line]] = self.executor.submit(_run, self.seat.name, tuple(map(_absolute, cells)))
         return future
 
-    def lines(self, cells: Batch, done: Future[list[Line]]) -> list[Line]:
+    def answer(self, cells: Batch, done: Future[list[Line]]) -> list[Line]:
         """Return what a worker answered; cells that ended several workers are failed."""
         try:
             return done.result()
