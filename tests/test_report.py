@@ -26,7 +26,7 @@ from rescale_bench.report.page import _sort_value
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.runs.folder import read_table
 from rescale_bench.statistics.bdrate import bd_rate
-from rescale_bench.tables.model import Column, TableCell
+from rescale_bench.tables.model import TableCell, TableColumn
 from rescale_bench.tables.ranks import rank_methods
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -340,7 +340,7 @@ def test_cells_sort_by_their_numbers(tmp_path, page):
 
 @pytest.mark.parametrize(("value", "text"), [(math.inf, "Infinity"), (-math.inf, "-Infinity"), (None, "")])
 def test_sort_values_are_numbers_of_javascript(value, text):
-    assert _sort_value(TableCell("?", value), Column("psnr_y")) == text
+    assert _sort_value(TableCell("?", value), TableColumn("psnr_y")) == text
 
 
 def test_headings_say_which_end_is_better(tmp_path, page):

@@ -16,7 +16,7 @@ from rescale_bench.api.specs import method_label
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.statistics.paired import summarise
 from rescale_bench.tables import leaderboard, leaderboard_page, render
-from rescale_bench.tables.model import Column, Row, Table, TableCell, marked, number, paired_text, signed
+from rescale_bench.tables.model import Row, Table, TableCell, TableColumn, marked, number, paired_text, signed
 from rescale_bench.tables.rows import choose_metrics, prepare
 
 METRICS = {
@@ -449,7 +449,7 @@ def test_paired_differences_have_a_digit_beyond_their_half_width(values, text):
 
 
 def test_only_ranked_values_between_two_rules_are_marked():
-    column = Column("a", metric="a", direction="down")
+    column = TableColumn("a", metric="a", direction="down")
     cells = [TableCell(f"{value}", value, ranked) for value, ranked in ((2, True), (1, False), (3, True), (5, True))]
     table = marked(Table("", (column,), tuple(Row((cell,), ruled=index == 3) for index, cell in enumerate(cells))))
     assert [row.cells[0].mark for row in table.rows] == ["best", "", "second", ""]

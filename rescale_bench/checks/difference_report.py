@@ -10,16 +10,23 @@ from typing import Any
 
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
 from rescale_bench.runs.schema import TITLES
-from rescale_bench.tables.model import MISSING, Column, Row, Table, TableCell, difference_cell, scale_cell, signed
+from rescale_bench.tables.model import MISSING, Row, Table, TableCell, TableColumn, difference_cell, scale_cell, signed
 from rescale_bench.tables.rendering import FILE, Screen, json_value, plain_table
 
 NAMED = 8
 """How many images of one line are named; JSON names all."""
 COLUMNS = (
-    Column("method", "text", priority=0), Column("data set", "text", priority=1), Column("scale", priority=0),
-    Column("metric", "text", priority=0), Column("pairs", priority=4), Column("mean B − A", priority=0),
-    Column("largest", priority=3), Column("at image", "text"), Column("equal", priority=2), Column("remarks", "text"),
-)  # fmt: skip
+    TableColumn("method", "text", priority=0),
+    TableColumn("data set", "text", priority=1),
+    TableColumn("scale", priority=0),
+    TableColumn("metric", "text", priority=0),
+    TableColumn("pairs", priority=4),
+    TableColumn("mean B − A", priority=0),
+    TableColumn("largest", priority=3),
+    TableColumn("at image", "text"),
+    TableColumn("equal", priority=2),
+    TableColumn("remarks", "text"),
+)
 
 
 def summarise_runs(found: RunComparison) -> str:

@@ -28,7 +28,7 @@ CONTENT = tuple(name for name in schema.CONTENT if name != CODE)
 
 
 @dataclass(frozen=True)
-class Place:
+class PairPlace:
     """What the images of one difference have in common. method: its label with options, weights, and how it ran."""
 
     protocol: str
@@ -56,7 +56,7 @@ class RunDifference:
     lost, gained: images whose value only A, only B has. repeatable: False for clocks and memory.
     """
 
-    place: Place
+    place: PairPlace
     differs: tuple[tuple[str, str], ...]
     images: int
     mean: PairedDifference | None
@@ -81,7 +81,7 @@ class OneSided:
     """
 
     side: str
-    place: Place
+    place: PairPlace
     images: tuple[str, ...]
     metrics: tuple[str, ...]
     values: int
@@ -128,7 +128,7 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str] | None
         _check_names(metrics, {row["metric"] for row in (*mine, *theirs)})
         mine, theirs = ([row for row in rows if _wanted(row["metric"], metrics)] for rows in (mine, theirs))
     pairs, only_a, only_b = _paired(mine, theirs)
-    groups: dict[tuple[Place, tuple[str, ...]], list[Pair]] = {}
+    groups: dict[tuple[PairPlace, tuple[str, ...]], list[Pair]] = {}
     for pair in pairs:
         groups.setdefault((_place(pair[0]), _differing(pair)), []).append(pair)
     found = [_difference(place, names, members) for (place, names), members in groups.items()]
@@ -172,9 +172,9 @@ def _twins(left: Mapping[tuple[str, ...], Row], right: Mapping[tuple[str, ...], 
     return [(row, right[key]) for key, row in left.items() if key in right]
 
 
-def _place(row: Row) -> Place:
+def _place(row: Row) -> PairPlace:
     label = row_label([row[name] for name in LABEL])
-    return Place(row["protocol"], row["dataset"], row["codec"], row["scale"], row["metric"], label)
+    return PairPlace(row["protocol"], row["dataset"], row["codec"], row["scale"], row["metric"], label)
 
 
 def _image(row: Row) -> str:
@@ -189,7 +189,7 @@ def _differing(pair: Pair) -> tuple[str, ...]:
     return names
 
 
-def _difference(place: Place, names: Sequence[str], pairs: Sequence[Pair]) -> RunDifference:
+def _difference(place: PairPlace, names: Sequence[str], pairs: Sequence[Pair]) -> RunDifference:
     first = pairs[0][0]
     direction = cast(Direction, first["direction"] or "none")
     by_image: dict[str, list[float]] = {}
@@ -240,8 +240,8 @@ def _one_sided(side: str, rows: Sequence[Row], others: Sequence[Row]) -> list[On
     """Gather rows without a twin: cells that the other run lacks, and metrics that its cells lack."""
     cell = tuple(name for name in IDENTITY if name != "metric")
     there = {tuple(row[name] for name in cell) for row in others}
-    whole: dict[Place, list[Row]] = {}
-    parts: dict[Place, list[Row]] = {}
+    whole: dict[PairPlace, list[Row]] = {}
+    parts: dict[PairPlace, list[Row]] = {}
     for row in rows:
         missing = tuple(row[name] for name in cell) not in there
         place = _place({**row, "metric": ""})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rescale_bench.api.records import Protocol
-from rescale_bench.checks.naming import Measured
+from rescale_bench.checks.naming import MeanKey
 from rescale_bench.checks.published import Comparison
 from rescale_bench.checks.rescoring import Pictures
 from rescale_bench.checks.switches import MOST, SCORES, Change, changes, reruns, spelled
@@ -103,7 +103,7 @@ def explain(
 
     protocol: the registry's choose_protocol. given: tolerances by metric. Raises ImageError for damaged pictures.
     """
-    known: dict[tuple[Measured, int], Values] = {}
+    known: dict[tuple[MeanKey, int], Values] = {}
     searches = [
         _search(one, allowed, pictures, protocol, known)
         for one in found
@@ -118,7 +118,7 @@ def _search(
     allowed: float,
     pictures: Pictures,
     protocol: Callable[[str], Protocol],
-    known: dict[tuple[Measured, int], Values],
+    known: dict[tuple[MeanKey, int], Values],
 ) -> _Search:
     search = _Search(one, allowed, obstacle=_obstacle(one, pictures))
     if search.obstacle or one.key is None:
@@ -142,8 +142,8 @@ def _search(
 
 
 def _known(
-    known: dict[tuple[Measured, int], Values],
-    key: Measured,
+    known: dict[tuple[MeanKey, int], Values],
+    key: MeanKey,
     size: int,
     pictures: Pictures,
     protocol: Callable[[str], Protocol],

@@ -69,7 +69,7 @@ OTHERS = (*(name for name in KEY if name not in (*NAMED, "image", "seed")), "wei
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeanKey:
     """What a mean of a run is of, apart from images and seeds. others: the keys that nobody asks for by name."""
 
     method: str
@@ -88,7 +88,7 @@ class Measured:
         return method_label(self.method, self.options, self.weights)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Iterator[Measured]:
+    def of(cls, frame: pd.DataFrame) -> Iterator[MeanKey]:
         """Say of each tidy row what it is part of; columns that are missing have their defaults."""
         frame = complete(frame)
         for row in zip(*(frame[name].tolist() for name in (*NAMED, *OTHERS)), strict=True):

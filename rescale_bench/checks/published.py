@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.api.scales import parse_scale
 from rescale_bench.api.specs import label, parse_spec
-from rescale_bench.checks.naming import Measured, MethodName, MetricName, method_name, method_names, metric_names
+from rescale_bench.checks.naming import MeanKey, MethodName, MetricName, method_name, method_names, metric_names
 from rescale_bench.codecs import is_lossless
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.machine.printable import printable
@@ -33,7 +33,7 @@ DATASETS = {"Set5": ("Set5", 5), "Set14": ("Set14", 14), "BSD100": ("BSD100", 10
 
 Twin = tuple[str, str, str, str]
 """Method with options, data set without variant, scale, metric."""
-Mean = tuple[Measured, list[float]]
+Mean = tuple[MeanKey, list[float]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Comparison:
     reasons: tuple[str, ...] = ()
     note: str = ""
     obstacles: tuple[str, ...] = ()
-    key: Measured | None = None
+    key: MeanKey | None = None
     expected: str = ""
 
     @property
@@ -206,7 +206,7 @@ def _pairs(
             )  # fmt: skip
 
 
-def _reasons(key: Measured, variant: str, protocol: str, count: int) -> Iterator[str]:
+def _reasons(key: MeanKey, variant: str, protocol: str, count: int) -> Iterator[str]:
     """Say why a number is measured otherwise than the published one."""
     if protocol == "unstated":
         yield "published protocol unstated"
@@ -220,7 +220,7 @@ def _reasons(key: Measured, variant: str, protocol: str, count: int) -> Iterator
 
 
 def _obstacles(
-    row: Published, key: Measured, metric: MetricName, scored: int, count: int, registry: Registry
+    row: Published, key: MeanKey, metric: MetricName, scored: int, count: int, registry: Registry
 ) -> Iterator[str]:
     """Say why something else is measured, whatever the protocol."""
     if not metric.same:
@@ -254,8 +254,8 @@ def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
     """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
     # Values of whole data sets are biased by the number of images: they compare with no paper's.
     ok = frame[(frame["status"] == "ok") & (frame["image"] != "")]
-    found: dict[Measured, dict[str, list[float]]] = {}
-    for key, image, value in zip(Measured.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
+    found: dict[MeanKey, dict[str, list[float]]] = {}
+    for key, image, value in zip(MeanKey.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
         if not math.isnan(value):
             found.setdefault(key, {}).setdefault(image, []).append(float(value))
     twins: dict[Twin, list[Mean]] = {}

@@ -9,14 +9,18 @@ from functools import partial
 from rescale_bench.checks.explanations import Explanation, Trial
 from rescale_bench.checks.published import Comparison, merged
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.tables.model import Column, Record, Row, Table, TableCell, number_cell, scale_cell, signed
+from rescale_bench.tables.model import Record, Row, Table, TableCell, TableColumn, number_cell, scale_cell, signed
 from rescale_bench.tables.rendering import FILE, Screen, markdown_table, plain_table, render_records
 
 FORMATS = ("plain", "markdown", "csv", "json")
 LEAD = (
-    Column("method", "text", priority=0), Column("data set", "text", priority=0), Column("scale", priority=0),
-    Column("metric", "text", priority=0), Column("published", priority=1), Column("measured", priority=3),
-)  # fmt: skip
+    TableColumn("method", "text", priority=0),
+    TableColumn("data set", "text", priority=0),
+    TableColumn("scale", priority=0),
+    TableColumn("metric", "text", priority=0),
+    TableColumn("published", priority=1),
+    TableColumn("measured", priority=3),
+)
 MANY = 3
 """Equally good changes that are named; the rest are counted."""
 
@@ -50,9 +54,12 @@ def render_published(
 
 def _comparison_table(found: Sequence[Comparison], why: Explanations) -> Table:
     columns = (
-        *LEAD, Column("difference", "difference", priority=2), Column("protocol", "text"), Column("source", "text"),
-        Column("remarks", "text"),
-    )  # fmt: skip
+        *LEAD,
+        TableColumn("difference", "difference", priority=2),
+        TableColumn("protocol", "text"),
+        TableColumn("source", "text"),
+        TableColumn("remarks", "text"),
+    )
     rows = []
     for one, sources in merged(found):
         differs = "differs by more than the last digit" if one.reproduction and one in why else ""
@@ -74,9 +81,12 @@ def _lead(one: Comparison) -> tuple[TableCell, ...]:
 def _gap_table(gaps: Sequence[Comparison], why: Explanations) -> Table:
     """Write a line for each gap that was searched, papers that print the same number joined."""
     columns = (
-        *LEAD, Column("protocol", "text"), Column("explained by", "text", priority=2), Column("then"),
-        Column("remarks", "text"),
-    )  # fmt: skip
+        *LEAD,
+        TableColumn("protocol", "text"),
+        TableColumn("explained by", "text", priority=2),
+        TableColumn("then"),
+        TableColumn("remarks", "text"),
+    )
     rows = []
     for one in gaps:
         each, digits = why[one], one.published.decimals + 2

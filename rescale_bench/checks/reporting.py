@@ -9,14 +9,20 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from rescale_bench.checks.regression import CellComparison, CheckResult
-from rescale_bench.tables.model import Column, Row, Table, TableCell, scale_cell
+from rescale_bench.tables.model import Row, Table, TableCell, TableColumn, scale_cell
 from rescale_bench.tables.rendering import FILE, Screen, plain_table
 
 COLUMNS = (
-    Column("method", "text", priority=0), Column("data set", "text", priority=5), Column("image", "text", priority=0),
-    Column("scale", priority=0), Column("metric", "text", priority=0), Column("baseline", priority=3),
-    Column("current", priority=2), Column("worse by", priority=1), Column("allowed", priority=4),
-)  # fmt: skip
+    TableColumn("method", "text", priority=0),
+    TableColumn("data set", "text", priority=5),
+    TableColumn("image", "text", priority=0),
+    TableColumn("scale", priority=0),
+    TableColumn("metric", "text", priority=0),
+    TableColumn("baseline", priority=3),
+    TableColumn("current", priority=2),
+    TableColumn("worse by", priority=1),
+    TableColumn("allowed", priority=4),
+)
 WORST = 20
 ANNOTATIONS = 10
 """GitHub shows ten errors of a step."""

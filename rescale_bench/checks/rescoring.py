@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rescale_bench.api.records import Costs, Protocol, Sample
-from rescale_bench.checks.naming import Measured
+from rescale_bench.checks.naming import MeanKey
 from rescale_bench.checks.switches import SCORES, Change, scored, switched
 from rescale_bench.errors import UndefinedValueError
 from rescale_bench.runs.folder import Run
@@ -30,18 +30,18 @@ class Pictures:
     """
 
     outputs: Outputs
-    cells: Mapping[Measured, Mapping[str, Sequence[str]]]
+    cells: Mapping[MeanKey, Mapping[str, Sequence[str]]]
 
-    def missing(self, key: Measured) -> int:
+    def missing(self, key: MeanKey) -> int:
         """Count the cells of one mean whose outputs are not all there."""
         cells = [cell for group in self.cells.get(key, {}).values() for cell in group]
         return sum(not self.outputs.files(cell) for cell in cells)
 
-    def grey(self, key: Measured, protocol: Protocol) -> bool:
+    def grey(self, key: MeanKey, protocol: Protocol) -> bool:
         """Tell whether a grey image is among those of one mean."""
         return any(_is_grey(self._image(group[0], "hr", protocol)) for group in self.cells[key].values())
 
-    def means(self, key: Measured, protocol: Protocol, changes: Sequence[Change]) -> dict[Change, float]:
+    def means(self, key: MeanKey, protocol: Protocol, changes: Sequence[Change]) -> dict[Change, float]:
         """Measure a mean again under each change, one image at a time; a change without a finite mean is left out.
 
         Raises ImageError where a stored picture is damaged.
@@ -56,7 +56,7 @@ class Pictures:
                 found[change].append(fmean(values))
         return {change: fmean(values) for change, values in found.items() if all(map(math.isfinite, values))}
 
-    def _scores(self, cell: str, key: Measured, protocol: Protocol, changes: Sequence[Change]) -> dict[Change, float]:
+    def _scores(self, cell: str, key: MeanKey, protocol: Protocol, changes: Sequence[Change]) -> dict[Change, float]:
         hr, lr, sr = (self._image(cell, kind, protocol) for kind in PARTS)
         grey, scale = _is_grey(hr), Decimal(key.scale)
         reference = _reference(hr, protocol, scale) if key.metric.endswith("_lr") else lr
@@ -83,11 +83,11 @@ class Pictures:
 
 def read_pictures(path: Path, frame: pd.DataFrame) -> Pictures:
     """Find the stored outputs beside a run. path: its folder or its results.parquet. frame: its tidy rows."""
-    found: dict[Measured, dict[str, list[str]]] = {}
+    found: dict[MeanKey, dict[str, list[str]]] = {}
     if "cell" not in frame.columns:
         return Pictures(Outputs(None), {})
     kept = frame[(frame["status"] == "ok") & frame["metric"].isin(SCORES)]
-    for key, image, cell in zip(Measured.of(kept), kept["image"].tolist(), kept["cell"].tolist(), strict=True):
+    for key, image, cell in zip(MeanKey.of(kept), kept["image"].tolist(), kept["cell"].tolist(), strict=True):
         found.setdefault(key, {}).setdefault(image, []).append(str(cell))
     return Pictures(Run(path).outputs, found)
 

@@ -13,10 +13,10 @@ from rescale_bench.statistics.bdrate import MUCH_OVERLAP, Delta, Interpolation, 
 from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
-    Column,
     Row,
     Table,
     TableCell,
+    TableColumn,
     method_cell,
     scale_cell,
     signed,
@@ -179,11 +179,16 @@ def bd_table(rows: Sequence[BdRow], metric: str) -> tuple[Table, tuple[str, ...]
     """Lay the comparisons out; the notes say what the columns mean, and by sign why a number is missing."""
     psnr = metric.startswith("psnr")
     columns = (
-        Column("data set", "text"), Column("scale"), Column("codec", "text"), Column("method", "text"),
-        Column("against", "text"), Column("BD-rate", direction="down", unit="%"),
-        Column("BD-PSNR", direction="up", unit="dB") if psnr else Column(f"BD-{metric}"),
-        Column("overlap"), Column("crossing at"),
-    )  # fmt: skip
+        TableColumn("data set", "text"),
+        TableColumn("scale"),
+        TableColumn("codec", "text"),
+        TableColumn("method", "text"),
+        TableColumn("against", "text"),
+        TableColumn("BD-rate", direction="down", unit="%"),
+        TableColumn("BD-PSNR", direction="up", unit="dB") if psnr else TableColumn(f"BD-{metric}"),
+        TableColumn("overlap"),
+        TableColumn("crossing at"),
+    )
     reasons = list(dict.fromkeys(row.lacking for row in rows if row.lacking))
     lines = tuple(Row(tuple(_cells(row, reasons)), row.label, row.scale) for row in rows)
     how = next((row.rate.interpolation for row in rows if row.rate), "")

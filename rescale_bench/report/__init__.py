@@ -3,11 +3,11 @@
 from rescale_bench.report.charts import Chart, draw_charts
 from rescale_bench.report.page import View, build_report
 from rescale_bench.report.significance import chosen_metric, measure_references
-from rescale_bench.report.source import Source, read_source
+from rescale_bench.report.source import ReportSource, read_source
 
 __all__ = [
     "Chart",
-    "Source",
+    "ReportSource",
     "View",
     "build_report",
     "chosen_metric",

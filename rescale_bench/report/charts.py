@@ -11,7 +11,7 @@ from typing import Any
 from rescale_bench.errors import UsageError
 from rescale_bench.plots.references import References
 from rescale_bench.report.significance import chosen_metric
-from rescale_bench.report.source import Source
+from rescale_bench.report.source import ReportSource
 
 SHOWN = {
     "scale": ("Quality over scale", "The mean score of each method over the scale factor, a line per method."),
@@ -47,7 +47,7 @@ class Chart:
 
 
 def draw_charts(
-    source: Source, reference: str, metric: str = "", references: Mapping[str, References] | None = None
+    source: ReportSource, reference: str, metric: str = "", references: Mapping[str, References] | None = None
 ) -> tuple[list[Chart], list[str]]:
     """Draw every kind of plot that the run has numbers for, per protocol.
 
@@ -73,7 +73,9 @@ def draw_charts(
     return charts, missing
 
 
-def _chart(source: Source, kind: str, options: Mapping[str, Any], beside: References | None, several: bool) -> Chart:
+def _chart(
+    source: ReportSource, kind: str, options: Mapping[str, Any], beside: References | None, several: bool
+) -> Chart:
     from rescale_bench.plots import figure, svg
 
     title, description = SHOWN[kind]

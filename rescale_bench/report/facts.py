@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.specs import publishable
 from rescale_bench.errors import RescaleBenchError
-from rescale_bench.report.source import Source
+from rescale_bench.report.source import ReportSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def _meaning(key: str, value: Any) -> str:
     return MEANINGS.get((key, text), text)
 
 
-def environment(source: Source) -> tuple[tuple[str, Pairs], ...]:
+def environment(source: ReportSource) -> tuple[tuple[str, Pairs], ...]:
     """Lay env.json out as groups of pairs: the machine first, then what is nested in it."""
     plain: list[tuple[str, str]] = []
     nested: list[tuple[str, Pairs]] = []

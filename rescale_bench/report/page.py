@@ -16,12 +16,12 @@ from rescale_bench.report import facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
 from rescale_bench.report.pictures import Album, album
-from rescale_bench.report.source import Source
+from rescale_bench.report.source import ReportSource
 from rescale_bench.report.subjects import Gallery, find_subjects
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
-    from rescale_bench.tables.model import Column, Section, TableCell
+    from rescale_bench.tables.model import Section, TableCell, TableColumn
 
 FACTOR = 8
 """Differences are drawn so many times as strong."""
@@ -46,7 +46,7 @@ class View:
 
 
 def build_report(
-    source: Source,
+    source: ReportSource,
     registry: Registry,
     view: View,
     charts: Sequence[Chart] = (),
@@ -71,7 +71,7 @@ def build_report(
 
 
 def _context(
-    source: Source,
+    source: ReportSource,
     registry: Registry,
     view: View,
     charts: Sequence[Chart],
@@ -114,13 +114,13 @@ def _by_protocol(sections: Sequence[Section]) -> list[tuple[str, str, list[Secti
     return [(*key, members) for key, members in groups.items()]
 
 
-def _scales(source: Source) -> list[str]:
+def _scales(source: ReportSource) -> list[str]:
     from decimal import Decimal
 
     return sorted(set(source.rows["scale"]), key=Decimal)
 
 
-def _summary(source: Source, failed: int) -> list[tuple[str, str]]:
+def _summary(source: ReportSource, failed: int) -> list[tuple[str, str]]:
     """Say in a few pairs what was measured."""
     rows = source.rows
     images = rows[["dataset", "image"]].drop_duplicates()
@@ -154,14 +154,14 @@ def _render(context: dict[str, Any]) -> str:
     return templates.get_template("page.html.j2").render(**context, style=style, script=script, digest=digest)
 
 
-def _sort_value(cell: TableCell, column: Column) -> str:
+def _sort_value(cell: TableCell, column: TableColumn) -> str:
     """Write what a cell sorts by: its number as JavaScript reads it ("" without one), or its text."""
     if not column.numeric:
         return cell.text.casefold()
     return "" if cell.value is None else repr(float(cell.value)).replace("inf", "Infinity")
 
 
-def _first_order(column: Column) -> str:
+def _first_order(column: TableColumn) -> str:
     """Say how the first click sorts: best first, differences without a better end from large to small."""
     falling = column.direction == "up" or (column.kind == "difference" and column.direction == "none")
     return "descending" if falling else "ascending"

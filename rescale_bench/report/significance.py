@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.plots.references import References, reference_curves
-from rescale_bench.report.source import Source
-from rescale_bench.tables.model import Column, Row, Table, TableCell, scale_cell
+from rescale_bench.report.source import ReportSource
+from rescale_bench.tables.model import Row, Table, TableCell, TableColumn, scale_cell
 from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Gaps:
         return self.table is None or len(self.table.rows) <= LONG
 
 
-def chosen_metric(source: Source, wanted: str = "") -> str:
+def chosen_metric(source: ReportSource, wanted: str = "") -> str:
     """Choose what plots and statistics are about: by default the first of psnr_y, psnr_rgb, ssim_y the run holds.
 
     Raises UnknownNameError for a wanted metric that the run lacks.
@@ -81,7 +81,7 @@ def chosen_metric(source: Source, wanted: str = "") -> str:
     return next((name for name in PRIMARY if name in held), PRIMARY[0])
 
 
-def rank_groups(source: Source, metric: str) -> Ranks:
+def rank_groups(source: ReportSource, metric: str) -> Ranks:
     """Rank the methods of a run by one metric, per protocol, data set, codec and scale."""
     from rescale_bench.tables.ranks import EXPLAINED, rank_methods
 
@@ -129,7 +129,7 @@ def _below_each_other(rankings: Sequence[Ranking]) -> Table:
             cells = dict(zip(table.columns, row.cells, strict=True))
             rest = (cells.get(column, TableCell("")) for column in columns)
             rows.append(dataclasses.replace(row, cells=(*lead, *rest), ruled=bool(rows) and index == 0))
-    return Table("", (*[Column("LR as", "text")] * several, Column("scale"), *columns), tuple(rows))
+    return Table("", (*[TableColumn("LR as", "text")] * several, TableColumn("scale"), *columns), tuple(rows))
 
 
 def _verdict(ranking: Ranking) -> str:
@@ -142,7 +142,11 @@ def _verdict(ranking: Ranking) -> str:
 
 
 def measure_references(
-    source: Source, registry: Registry, reference: str, metric: str, tell: Callable[[str], None] = lambda text: None
+    source: ReportSource,
+    registry: Registry,
+    reference: str,
+    metric: str,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, References]:
     """Measure the HR images as JPEG for the rate-distortion plots, by protocol; kept in the run folder.
 
@@ -158,7 +162,9 @@ def measure_references(
     return found
 
 
-def rate_gaps(source: Source, reference: str, metric: str, references: Mapping[str, References]) -> tuple[Gaps, ...]:
+def rate_gaps(
+    source: ReportSource, reference: str, metric: str, references: Mapping[str, References]
+) -> tuple[Gaps, ...]:
     """Compare the rate-distortion curves of a run by BD-rate and BD-PSNR, protocol by protocol.
 
     Nothing is said of a protocol in which no method has the four settings of one codec that a curve needs.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
+class ReportSource:
     """A stored run. frame: tidy rows as stored. rows: the same, prepared and labelled."""
 
     run: Run
@@ -22,6 +22,6 @@ class Source:
     rows: pd.DataFrame
 
 
-def read_source(path: Path, frame: pd.DataFrame) -> Source:
+def read_source(path: Path, frame: pd.DataFrame) -> ReportSource:
     """Take the tidy rows of a run. Raises UsageError when there are none."""
-    return Source(Run(path), frame, prepare(frame))
+    return ReportSource(Run(path), frame, prepare(frame))

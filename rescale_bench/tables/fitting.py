@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from rescale_bench.errors import UnknownNameError
-from rescale_bench.tables.model import Column, Leaderboard, Table, TableCell
+from rescale_bench.tables.model import Leaderboard, Table, TableCell, TableColumn
 
 LEAST_NAME = 16
 """Characters of a method's name that are left where it is shortened; it may take a quarter of the width."""
@@ -109,6 +109,6 @@ def _chosen(table: Table, wanted: Sequence[str]) -> Table:
     return _kept(table, kept)
 
 
-def _names(column: Column) -> set[str]:
+def _names(column: TableColumn) -> set[str]:
     """Give the names that a column goes by on the command line."""
     return {"delta"} if column.kind == "difference" else {column.name, column.name.partition(":")[0]}

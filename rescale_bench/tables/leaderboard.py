@@ -13,12 +13,12 @@ from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
     NOT_NATIVE,
-    Column,
     Leaderboard,
     Row,
     Section,
     Table,
     TableCell,
+    TableColumn,
     difference_cell,
     marked,
     method_cell,
@@ -154,7 +154,11 @@ def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[
     """Lay scores out, scale by scale. heads: one score of each metric. against: label of the reference method."""
     at = {(score.group.scale, score.label, score.metric): score for score in members}
     trained = {score.label: score.trained for score in members}
-    columns = [Column("scale", priority=0), Column("method", "text", priority=0), Column("images", priority=500)]
+    columns = [
+        TableColumn("scale", priority=0),
+        TableColumn("method", "text", priority=0),
+        TableColumn("images", priority=500),
+    ]
     for place, head in enumerate(heads):
         columns.extend(_columns(head, head.metric in compared, against, _priority(head.metric, place)))
     rows: list[Row] = []
@@ -171,13 +175,13 @@ def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[
     return marked(Table("", tuple(columns), tuple(rows)))
 
 
-def _columns(head: Score, compared: bool, against: str | None, priority: int) -> list[Column]:
+def _columns(head: Score, compared: bool, against: str | None, priority: int) -> list[TableColumn]:
     columns = [dataclasses.replace(metric_column(head), priority=priority)]
     if compared:
         name = f"Δ vs {against}" if base_name(head.metric) == "psnr_y" else f"Δ {head.metric} vs {against}"
         columns.append(dataclasses.replace(columns[0], name=name, kind="difference", priority=priority + 1))
     if _pooled(head):
-        columns.append(Column("pooled", metric=head.metric, decimals=head.about.decimals, priority=900 + priority))
+        columns.append(TableColumn("pooled", metric=head.metric, decimals=head.about.decimals, priority=900 + priority))
     return columns
 
 

@@ -19,7 +19,7 @@ NOT_NATIVE, INCOMPLETE, MISSING = "†", "‡", "–"
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """What the cells of one column have in common."""
 
     name: str
@@ -96,7 +96,7 @@ class Table:
     """Rows under columns."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[Row, ...]
 
     @property

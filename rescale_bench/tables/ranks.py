@@ -20,13 +20,13 @@ from rescale_bench.statistics.paired import Direction, PairedDifference
 from rescale_bench.tables.leaderboard import PRIMARY
 from rescale_bench.tables.model import (
     MISSING,
-    Column,
     Leaderboard,
     Record,
     Row,
     Section,
     Table,
     TableCell,
+    TableColumn,
     difference_cell,
     method_cell,
     number_cell,
@@ -91,7 +91,7 @@ class Ranking:
     """
 
     group: Group
-    column: Column
+    column: TableColumn
     images: int
     ranks: tuple[Rank, ...]
     left_out: tuple[str, ...] = ()
@@ -261,15 +261,15 @@ def rank_table(ranking: Ranking) -> Table:
     bootstrapped = any(rank.low is not None for rank in ranking.ranks)
     seeded = any(rank.spread for rank in ranking.ranks)
     columns = [
-        Column("rank", "text", priority=0),
-        Column("method", "text", priority=0),
+        TableColumn("rank", "text", priority=0),
+        TableColumn("method", "text", priority=0),
         dataclasses.replace(ranking.column, priority=1),
-        *[Column("SD over seeds")] * seeded,
+        *[TableColumn("SD over seeds")] * seeded,
         dataclasses.replace(ranking.column, name="Δ to best", kind="difference", priority=2),
-        Column("wins", priority=4),
-        Column("p", priority=3),
-        Column("Wilcoxon"),
-        *[Column("BCa 95 %")] * bootstrapped,
+        TableColumn("wins", priority=4),
+        TableColumn("p", priority=3),
+        TableColumn("Wilcoxon"),
+        *[TableColumn("BCa 95 %")] * bootstrapped,
     ]
     rows = tuple(
         Row(tuple(_cells(rank, ranking.column.decimals, seeded, bootstrapped)), rank.label, ranking.group.scale)

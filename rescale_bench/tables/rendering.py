@@ -16,7 +16,7 @@ from rescale_bench.errors import UnknownNameError
 from rescale_bench.machine.printable import encodable
 from rescale_bench.tables import latex
 from rescale_bench.tables.fitting import fit
-from rescale_bench.tables.model import Column, Leaderboard, Section, Table, TableCell
+from rescale_bench.tables.model import Leaderboard, Section, Table, TableCell, TableColumn
 
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 PLAIN = {"": "", "best": "*", "second": "_"}
@@ -76,7 +76,9 @@ def json_value(value: Any) -> Any:
     return value
 
 
-def _tabulated(table: Table, form: str, write: Callable[[TableCell, Column], str], head: Callable[[str], str]) -> str:
+def _tabulated(
+    table: Table, form: str, write: Callable[[TableCell, TableColumn], str], head: Callable[[str], str]
+) -> str:
     from tabulate import tabulate
 
     return tabulate(
@@ -108,7 +110,7 @@ def plain_table(table: Table, screen: Screen = FILE, stacked: bool = False) -> s
     def head(text: str) -> str:
         return encodable(_stacked(text) if stacked else text, screen.encoding)
 
-    def write(cell: TableCell, column: Column) -> str:
+    def write(cell: TableCell, column: TableColumn) -> str:
         return encodable(_plain_cell(cell, column), screen.encoding)
 
     def measure(table: Table) -> list[int]:
@@ -125,7 +127,7 @@ def _stacked(heading: str) -> str:
     return re.sub(r" (?=\[|vs |\()", "\n", heading)
 
 
-def _plain_cell(cell: TableCell, column: Column) -> str:
+def _plain_cell(cell: TableCell, column: TableColumn) -> str:
     return f"{cell.signs}{PLAIN[cell.mark]}{cell.text}" if column.numeric else f"{cell.text} {cell.signs}".rstrip()
 
 
@@ -147,7 +149,7 @@ def markdown_table(table: Table) -> str:
     return _tabulated(table, "pipe", _markdown_cell, escape_markdown)
 
 
-def _markdown_cell(cell: TableCell, column: Column) -> str:
+def _markdown_cell(cell: TableCell, column: TableColumn) -> str:
     del column
     text = escape_markdown(cell.text)
     text = {"": text, "best": f"**{text}**", "second": f"<u>{text}</u>"}[cell.mark]

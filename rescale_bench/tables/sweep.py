@@ -9,10 +9,10 @@ from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
     NOT_NATIVE,
-    Column,
     Row,
     Table,
     TableCell,
+    TableColumn,
     marked,
     method_cell,
     number_cell,
@@ -53,7 +53,7 @@ def _matrix(scores: Sequence[Score], scales: Sequence[str], order: Sequence[str]
         Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained[label])
         for label in order
     ]
-    columns = (Column("method", "text", priority=0), *(metric_column(scores[0], scale) for scale in scales))
+    columns = (TableColumn("method", "text", priority=0), *(metric_column(scores[0], scale) for scale in scales))
     return marked(Table(metric_column(scores[0]).heading, columns, tuple(rows)))
 
 
@@ -64,7 +64,7 @@ def _cell(score: Score | None) -> TableCell:
     return number_cell(score.mean, score.about.decimals, score.ranked, signs)
 
 
-def metric_column(score: Score, scale: str = "") -> Column:
+def metric_column(score: Score, scale: str = "") -> TableColumn:
     """Make the column of a score's metric, in a sweep of one of its scales."""
     about, name = score.about, f"×{scale}" if scale else score.metric
-    return Column(name, "number", score.metric, about.direction, about.unit, about.decimals, scale)
+    return TableColumn(name, "number", score.metric, about.direction, about.unit, about.decimals, scale)
