@@ -1,14 +1,17 @@
-"""The small weights that ship: where they came from, how large they are, and that they beat bicubic."""
+"""The weights that ship: where they came from, how large they are, which are taken, that they beat bicubic."""
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from rescale_bench.api.registry import load_registry
+from rescale_bench.api.specs import parse_spec
 from rescale_bench.cli import main
 from rescale_bench.runs.folder import read_table
+from rescale_bench.weights.choice import choose_weights
 from rescale_bench.weights.files import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -30,15 +33,31 @@ def test_every_system_ships_weights_within_40_mib():
     assert sum(path.stat().st_size for path in PLUGINS.rglob("*.safetensors")) <= 40 * 2**20
 
 
-@pytest.mark.parametrize(("name", "listed"), SHIPPED, ids=[f"{name}-{listed.part}" for name, listed in SHIPPED])
-def test_provenance_and_equal_budget(name, listed):
+PILOTS = {("aidn", "any"): 51, ("irn", "x2"): 42}
+"""The weights with a longer budget and their CPU minutes; the `small` ones have 13 each."""
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"), SHIPPED, ids=[f"{name}-{listed.part}-{listed.tag}" for name, listed in SHIPPED]
+)
+def test_provenance_and_budget(name, listed):
     facts = listed.metadata
     assert not [key for key in FACTS if not facts.get(key)]
     assert facts["method"] == name
     assert facts["clock"] == "cpu"
-    assert float(facts["seconds"]) == pytest.approx(13 * 60, abs=15)
+    minutes = {"small": 13, "pilot": PILOTS.get((name, listed.part))}[listed.tag]
+    assert float(facts["seconds"]) == pytest.approx(minutes * 60, abs=15)
     assert json.loads(facts["data"]).keys() == {"BSDS400", "SunHays80"}
     assert re.match(r"[0-9a-f]{40}", facts["commit"])
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "tag"),
+    [("aidn", "2.5", "pilot"), ("irn", "2", "pilot"), ("irn", "4", "small"), ("irn-ld", "3", "small")],
+)
+def test_pilot_weights_are_taken_before_small_ones(name, scale, tag):
+    chosen = REGISTRY.choose_method(parse_spec(name, "test"))
+    assert choose_weights(chosen, Decimal(scale), REGISTRY).tag == tag
 
 
 MARGINS = {

@@ -48,7 +48,7 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
 
 
 def lookup_order(method: Method) -> list[str]:
-    """List the tags that are tried when the user names none: those the method declares, then those it ships."""
+    """List the tags that are tried when the user names none: those a method declares, then those it ships, by name."""
     declared = [file.tag for file in method.weights]
     folder = method.shipped
     shipped = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
