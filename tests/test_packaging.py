@@ -155,12 +155,12 @@ def test_the_wheel_alone_serves_the_default_run(built, tmp_path):
     assert all(path.startswith(site) for path in where)
     found = command("run", "-s", "2")  # the default: classic pairs on the photographs inside scikit-image
     assert "lanczos3" in found
-    # Small weights, published tables, the page's and the plugin's templates.
+    # Weights that ship, published tables, the page's and the plugin's templates.
     found = command(
         "run", "-m", "irn,aidn", "-d", "photos", "--limit", "1", "-s", "2", "--metrics", "psnr_y", "-o", "b"
     )
-    assert "irn [small]" in found
-    assert "aidn [small]" in found
+    assert "irn [pilot]" in found
+    assert "aidn [pilot]" in found
     command("report", "-i", "b", "-o", "report.html", "-q")
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert "pyproject.toml" in command("new-plugin", "mine")
