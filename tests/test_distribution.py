@@ -14,10 +14,10 @@ from kept_run import failed, line, make_run
 from rescale_bench.cli import main
 from rescale_bench.errors import WeightsError
 from rescale_bench.images.files import read_image, write_png
+from rescale_bench.machine.torchvision_shim import import_torchvision
 from rescale_bench.metrics import inception as ours
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
 from rescale_bench.metrics.inception import INCEPTION
-from rescale_bench.metrics.iqa import import_torchvision
 from rescale_bench.runs.folder import read_table
 
 IMAGES = ("one", "two", "three")

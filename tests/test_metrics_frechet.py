@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rescale_bench.errors import UndefinedValueError, UsageError
+from rescale_bench.machine.torchvision_shim import import_torchvision
 from rescale_bench.metrics.frechet import frechet_distance, kernel_distance
 from rescale_bench.metrics.inception import rescale_bench_metrics
-from rescale_bench.metrics.iqa import import_torchvision
 
 
 @pytest.fixture(scope="module")

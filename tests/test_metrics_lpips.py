@@ -12,7 +12,7 @@ from torch.nn import functional
 from rescale_bench.cli import main
 from rescale_bench.errors import UndefinedValueError, WeightsError
 from rescale_bench.images.files import read_image
-from rescale_bench.metrics.iqa import import_torchvision
+from rescale_bench.machine.torchvision_shim import import_torchvision
 from rescale_bench.metrics.lpips import ALEXNET, VGG16, network, rescale_bench_metrics
 
 LPIPS, VGG = rescale_bench_metrics()

@@ -139,7 +139,7 @@ def wanted_torch(lines: Iterable[str]) -> Requirement | None:
 
 
 def _operators(here: str, torch_here: str) -> Check:
-    from rescale_bench.metrics.iqa import import_torchvision
+    from rescale_bench.machine.torchvision_shim import import_torchvision
 
     try:
         import_torchvision()

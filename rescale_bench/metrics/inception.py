@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Features, MetricFile, SetMetric
 from rescale_bench.errors import WeightsError
+from rescale_bench.machine.torchvision_shim import import_torchvision
 from rescale_bench.metrics import iqa
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _network(path: str) -> Any:
-    iqa.import_torchvision()  # mended before pyiqa imports it
+    import_torchvision()  # mended before pyiqa imports it
     from pyiqa.archs import inception
 
     state = iqa.load_weights(Path(path))

@@ -6,16 +6,14 @@ without its factory, so that nothing can be downloaded.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib
 import importlib.util
 import pickle
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UndefinedValueError, WeightsError
+from rescale_bench.machine.torchvision_shim import import_torchvision
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +22,6 @@ VERSION = "pyiqa-0.1.16/1"
 """The version that the extra `iqa` pins."""
 PYIQA = ("pyiqa", "torchvision")
 """The packages that pyiqa's models need."""
-SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
 
 
 def missing_packages(metric: str, *names: str) -> list[str]:
@@ -71,38 +65,3 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds {type(state).__name__}, not named weights")
     return state
-
-
-def import_torchvision() -> None:
-    """Import torchvision, which lpips and pyiqa use for its network definitions, also where its operators cannot load.
-
-    Its wheel from PyPI is built for CUDA: beside a CPU torch its library does not load, and torchvision ≥ 0.20 then
-    dies while describing an operator ("operator torchvision::nms does not exist"). Declaring the schemas lets the
-    import pass; the operators stay missing and say so when called. No metric calls them.
-    Raises ImportError when torchvision is not installed.
-    """
-    if "torchvision" in sys.modules:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        _declared()
-        importlib.import_module("torchvision")
-
-
-@functools.cache
-def _declared() -> Any:
-    """Declare the schemas once; torch withdraws them when the returned library is collected."""
-    import torch
-
-    # Any, because torch leaves these two calls untyped.
-    library: Any = cast(Any, torch.library.Library)("torchvision", "FRAGMENT")
-    for schema in SCHEMAS:
-        # The half of torchvision that did load may have declared one already.
-        with contextlib.suppress(RuntimeError):
-            library.define(schema)
-    return library

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Metric, MetricFile, Sample, Value
 from rescale_bench.errors import UndefinedValueError, WeightsError
+from rescale_bench.machine.torchvision_shim import import_torchvision
 from rescale_bench.metrics import iqa
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def network(trunk: Path, net: Net = "alex", device: str = "cpu") -> Any:
 def _network(trunk: str, net: Net, device: str) -> Any:
     import torch
 
-    iqa.import_torchvision()
+    import_torchvision()
     import lpips
 
     # A trunk with random weights is the package's only way not to fetch any. On the meta device none are drawn:

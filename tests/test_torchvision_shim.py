@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rescale_bench.metrics.iqa import import_torchvision
+from rescale_bench.machine.torchvision_shim import import_torchvision
 
 
 def outcome(code):
@@ -17,7 +17,7 @@ def test_networks_can_be_built_afterwards_and_random_numbers_stay():
         "import torch\n"
         "torch.manual_seed(3)\n"
         "before = torch.get_rng_state()\n"
-        "from rescale_bench.metrics.iqa import import_torchvision\n"
+        "from rescale_bench.machine.torchvision_shim import import_torchvision\n"
         "import_torchvision()\n"
         "import_torchvision()\n"
         "import torchvision\n"
@@ -33,7 +33,7 @@ def test_a_torchvision_that_loads_by_itself_stays_as_it_is():
         "lib = torch.library.Library('torchvision', 'DEF')\n"
         "for name in ('nms', 'qnms'):\n"
         "    lib.define(name + '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
-        "from rescale_bench.metrics import iqa as shim\n"
+        "from rescale_bench.machine import torchvision_shim as shim\n"
         "shim.import_torchvision()\n"
         "print(shim._declared.cache_info().currsize, 'torchvision' in sys.modules)"
     )
