@@ -15,7 +15,7 @@ LEARNED = [name for name in WHOLE if name not in CLASSIC]
 HALVES = {
     name: f"bicubic+{name}" if method.halves == {"up"} else f"{name}+bicubic"
     for name, method in REGISTRY.methods.items()
-    if len(method.halves) == 1
+    if len(method.halves) == 1 and method.locate is None  # those with files of their own: tests/test_plugin_zoo.py
 }
 DERIVED = [*HALVES.values(), "bicubic+lanczos3", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil", "fgrn-type3"]
 LARGE = 2_000_000  # parameters

@@ -44,7 +44,7 @@ def test_versions_agree():
 def test_published_tables_and_types_are_installed():
     from rescale_bench.checks import read_published, shipped_tables
 
-    assert len(read_published(shipped_tables())) == 1694 + 65
+    assert len(read_published(shipped_tables())) == 1694 + 65 + 12
     assert resources.files("rescale_bench").joinpath("py.typed").is_file()
 
 
@@ -58,7 +58,7 @@ def test_constraints_pin_what_is_needed():
         line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split("\n")
     }
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["iqa"], *extras["dev"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["iqa"], *extras["zoo"], *extras["dev"]]
     names = {line.split(">")[0].split("=")[0].split("<")[0].lower() for line in wanted}
     assert {name.replace("_", "-") for name in names} <= pinned
 

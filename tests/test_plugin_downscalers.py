@@ -184,7 +184,7 @@ def test_dpid_is_quick():
 def test_cars_table_5_on_set5(data_root, registry, tmp_path):
     asked = {"methods": "dpid+bicubic", "datasets": "Set5", "scales": "2,4", "metrics": "bpp_lr_jp2,psnr_y"}
     request = Request(output=tmp_path, threads=1, protocol="car", **asked)
-    assert execute(request, registry, ["test"], quiet=True).exit_code == 0
+    assert execute(request, registry, ["test"]).exit_code == 0
     frame = read_table(tmp_path)
     found = frame.groupby(["scale", "metric"])["value"].agg(fmean)
     assert found["2", "bpp_lr_jp2"] == pytest.approx(12.65, abs=0.06)

@@ -164,6 +164,13 @@ class Method:
     initial: Callable[[str, int], State] | None = None
     """(part, seed) → a fresh state in the published layout; it also serves the tag `random`."""
 
+    locate: Callable[[Decimal, str], Mapping[str, Path]] | None = None
+    """(scale, what `weights=` or `file=` says) → its files by part, where they do not lie in the weights folders: a
+    file of the user's in its own format, or one of an installed package. Raises RescaleBenchError."""
+
+    describe: Callable[[Path], Mapping[str, str]] | None = None
+    """One of its weights files → facts for `info`. Raises RescaleBenchError."""
+
     translate: Callable[[Mapping[str, torch.Tensor]], State] | None = None
     """Tensors of a file that another program wrote → the published layout, and metadata to keep; others as they are."""
 

@@ -37,6 +37,7 @@ KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     }
 )
 WEIGHTS = Option("weights", "", "tag of the weights (published, small, random, your own), or a path")
+FILE = Option("file", "", "the path of a weights file, in place of weights=")
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ class Registry:
         if missing := {"down", "up"} - method.halves:
             half = missing.pop()
             raise UsageError(f"{method.name} has no {half}scaler; pair it, for example bicubic+{method.name}", about)
-        options = (*method.options, WEIGHTS) if all_parts(method) else method.options
+        options = (*method.options, WEIGHTS, FILE) if all_parts(method) else method.options
         values = resolve(spec, options, about)
-        weights = str(values.pop("weights", ""))
-        return Chosen(method, values, label(method.name, canonical(values, method.options)), weights)
+        weights, file = (str(values.pop(option.name, "")) for option in (WEIGHTS, FILE))
+        if weights and file:
+            raise UsageError(f"{spec.name}: give weights={weights} or file={file}, not both", about)
+        return Chosen(method, values, label(method.name, canonical(values, method.options)), weights or file)
 
     @property
     def default_metrics(self) -> list[str]:

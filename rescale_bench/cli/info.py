@@ -8,11 +8,13 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+from rescale_bench.api.registry import FILE
 from rescale_bench.cli.common import add_plugin_flag, registry
 from rescale_bench.cli.screen import show
-from rescale_bench.errors import UnknownNameError
+from rescale_bench.errors import RescaleBenchError, UnknownNameError
 from rescale_bench.machine.printable import printable
 
 KINDS = ("methods", "datasets", "codecs", "metrics", "protocols")
@@ -82,10 +84,12 @@ def _meanings(plugins: Any, text: str) -> list[Iterator[tuple[str, Any]]]:
     """Collect the facts of each thing that a name stands for: aidn is a method and a protocol. Raises UsageError."""
     from rescale_bench.datasets import find_dataset
 
-    meanings = []
+    meanings: list[Iterator[tuple[str, Any]]] = []
     with contextlib.suppress(UnknownNameError):
-        name, _, tag = (text, "", "") if text in plugins.methods else text.partition("@")
-        meanings.append(_method(plugins.method(name), plugins, tag))
+        name, _, file = text.partition(f":{FILE.name}=")
+        name, _, tag = (name, "", "") if name in plugins.methods else name.partition("@")
+        method = plugins.method(name)
+        meanings.append(chain(_method(method, plugins, tag), _file(method, Path(file).expanduser()) if file else ()))
     base = text.partition("@")[0]
     if base.lower() in map(str.lower, plugins.datasets):
         dataset = find_dataset(text, plugins.datasets)[0]
@@ -145,13 +149,39 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
         yield "random", "the upscaler draws from the cell's seed"
     if method.parameters:
         yield "parameters", [f"{part}: {count:,}" for part, count in method.parameters.items()]
-    if method.weights or method.shipped:
+    if method.locate is not None:
+        yield "weights here", list(_located(method))
+    elif method.weights or method.shipped:
         yield "lookup order", [*lookup_order(method), "your own tags, and random (unpublishable), only when asked for"]
         yield "weights here", [
             line for entry in files if tag in ("", entry.tag)
             for line in _weights(entry, detailed=bool(tag))
         ] or ["none"]  # fmt: skip
+    if method.weights:
         yield "weights known", [_known_file(file) for file in method.weights if tag in ("", file.tag)]
+
+
+def _file(method: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Say what a file that lies anywhere holds. Raises RescaleBenchError."""
+    from rescale_bench.weights import files as weights
+
+    yield "file", printable(str(path))
+    yield "sha256", weights.sha256(path)
+    if method.describe is not None:
+        yield from method.describe(path).items()
+
+
+def _located(method: Any) -> Iterator[str]:
+    """List the files of a method that lie outside of the weights folders, or say why there are none."""
+    from rescale_bench.weights import files as weights
+
+    for scale in sorted(method.scales.values or ()):
+        try:
+            for part, path in method.locate(scale, "").items():
+                yield printable(f"{part}: {path}, sha256 {weights.sha256(path)}")
+        except RescaleBenchError as error:
+            yield printable(str(error))
+            return
 
 
 def _known_file(file: Any) -> str:

@@ -203,6 +203,16 @@ def _read_matlab(source: Path) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(arrays[name].astype("float64")) for name in numbers}
 
 
+def read_state(source: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a file whose network is not known. Raises WeightsError.
+
+    Of several dictionaries, averages (EMA) come first, then well-known containers, then the one that holds most.
+    """
+    readings = _readings(source, read(source), {}, None)
+    best = min(readings, key=lambda reading: (reading.rank, -len(reading.tensors)))
+    return {key: _plain(source, key, tensor) for key, tensor in best.tensors.items()}
+
+
 def _refuse_packed(source: Path) -> None:
     """Refuse zip files that unpack to much more than they are: checkpoints are stored, not compressed."""
     if not zipfile.is_zipfile(source):

@@ -35,10 +35,14 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
     if method.weights == RANDOM:
         return ChosenWeights(RANDOM, RANDOM, tuple((part, "") for part in parts))
     found = {}
-    for owner in dict.fromkeys(part.partition("/")[0] for part in parts):
-        own = [part.partition("/")[2] for part in parts if part.startswith(f"{owner}/")]
-        for file in _find(registry.methods[owner], own, method.weights):
-            found[f"{owner}/{file.part}"] = file
+    owners = {name: registry.methods[name] for name in (part.partition("/")[0] for part in parts)}
+    given = weights.is_path(method.weights) and any(owner.locate for owner in owners.values())
+    for name, owner in owners.items():
+        own = [part.partition("/")[2] for part in parts if part.startswith(f"{name}/")]
+        # In a pair, a file is meant for the half that takes files as they are.
+        wanted = "" if given and owner.locate is None else method.weights
+        for file in _find(owner, own, wanted, scale):
+            found[f"{name}/{file.part}"] = file
     tags = sorted({file.tag for file in found.values()})
     digest = next(iter(found.values())).sha256
     if len(found) > 1:
@@ -55,10 +59,17 @@ def lookup_order(method: Method) -> list[str]:
     return list(dict.fromkeys([*declared, *shipped]))
 
 
-def _find(method: Method, parts: list[str], wanted: str) -> list[weights.Found]:
+def _find(method: Method, parts: list[str], wanted: str, scale: Decimal) -> list[weights.Found]:
+    if method.locate is not None:
+        located = method.locate(scale, wanted).items()
+        return [weights.Found(_tag(method, path), part, path, weights.sha256(path)) for part, path in located]
     tags = lookup_order(method)
     files = {file.part: file.file for file in method.weights if file.tag == "published"}
     return weights.find(method.name, parts, tags, method.shipped, wanted, files)
+
+
+def _tag(method: Method, path: Path) -> str:
+    return next((file.tag for file in method.weights if file.file == path.name), f"file:{path.stem}")
 
 
 def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived: bool) -> States:
@@ -72,6 +83,10 @@ def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived:
 
 
 def _read(path: str) -> State:
+    if not path.endswith(weights.SUFFIX):
+        from rescale_bench.weights.checkpoints import read_state
+
+        return State(read_state(Path(path)))
     tensors, metadata = weights.load(Path(path))
     return State(tensors, metadata)
 

@@ -92,7 +92,7 @@ def place(method: str, tag: str, part: str) -> Path:
 
     Raises UsageError for a tag that cannot name a folder, and for `random`, which is never a file.
     """
-    if not TAG.fullmatch(tag) or _is_path(tag) or tag == "random":
+    if not TAG.fullmatch(tag) or is_path(tag) or tag == "random":
         raise UsageError(f"weights tag '{tag}': use letters, digits and . _ + -; not random, not a file's name")
     return home() / "weights" / method / tag / f"{part}{SUFFIX}"
 
@@ -115,7 +115,7 @@ def find(
     """
     if not parts:
         return []
-    if _is_path(wanted):
+    if is_path(wanted):
         return _given(method, parts, Path(wanted).expanduser())
     order = list(dict.fromkeys([wanted] if wanted else tags))
     for tag in order:
@@ -146,7 +146,8 @@ def _roots(method: str, shipped: Path | None) -> Iterator[Path]:
         yield shipped
 
 
-def _is_path(wanted: str) -> bool:
+def is_path(wanted: str) -> bool:
+    """Tell whether what was asked for is a path, not a tag."""
     return "/" in wanted or os.sep in wanted or wanted[:1] in ("~", ".") or wanted.endswith((SUFFIX, *PICKLED))
 
 
