@@ -18,7 +18,7 @@ CARRIER = torch.device("lazy")
 before they are loaded."""
 
 aten = torch.ops.aten
-TRANSFERS = {aten.copy_, aten._to_copy, aten.to}
+TRANSFERS = {aten.copy_, aten._to_copy, aten.to, aten.type_as}
 DIVISIONS = {aten.div, aten.div_}
 INDEXED = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
 TAKES_SCALARS = {aten.masked_fill, aten.masked_fill_, aten.fill, aten.fill_}

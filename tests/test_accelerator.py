@@ -64,7 +64,9 @@ CASES = [
 
 def test_the_cases_hold_every_built_in_method():
     names = {name.partition(":")[0] for name, _ in CASES}
-    assert set(REGISTRY.methods) <= names | {part for name in names for part in name.split("+")}
+    # Where the user brings the file there is none to try; other methods of the plugin stand for it.
+    own = {name for name, method in REGISTRY.methods.items() if method.locate and not method.weights}
+    assert REGISTRY.methods.keys() - own <= names | {part for name in names for part in name.split("+")}
 
 
 def builder(spec, scale):
@@ -80,7 +82,7 @@ def builder(spec, scale):
 
 
 def halves_have_weights(spec):
-    return all_parts(REGISTRY.choose_method(parse_spec(spec, "test")).record)
+    return bool(all_parts(REGISTRY.choose_method(parse_spec(spec, "test")).record))
 
 
 def networks(item):
