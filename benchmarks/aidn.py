@@ -10,13 +10,10 @@ and builds the per-pixel kernels (two matrices of 8×64 for each pixel). "net" i
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 
 import torch
-from paired import HEADER, alternate, picture, record, sides
+from paired import HEADER, alternate, peak_apart, picture, print_peak, record, record_peaks, sides
 from rescale_bench_plugins.aidn.layout import AidnLayout
 from rescale_bench_plugins.aidn.network import initial_aidn
 from rescale_bench_plugins.aidn.rescaler import load_aidn
@@ -24,7 +21,7 @@ from torch.nn import functional as F
 
 from rescale_bench.api.records import State
 from rescale_bench.api.scales import lr_size
-from rescale_bench.machine.profiling import count_macs, measure
+from rescale_bench.machine.profiling import count_macs
 
 TOLERANCE = 2e-5
 """Of the largest value. In float64 both agree to 2e-14; in float32 each strays up to 8e-6 from that (384², s=3.3)."""
@@ -138,34 +135,32 @@ def times(text: str, scale: float, rounds: int) -> None:
         record(case, *alternate(ours, plain, rounds), goal=goal, macs=count_macs(plain), note=note)
 
 
-def peak(text: str, scale: float, who: str) -> tuple[float, float]:
-    """Measure one call: MB of the process idle, after a call on a small image, and at the peak."""
+def peak(text: str, scale: float, who: str) -> None:
+    """Print the peak of one call."""
     small = calls((64, 64), 2.0)
-    for name in ("ours down", "ours up"):
-        small[name]()()
-    call = calls(sides(text), scale)[who]()
-    idle, most = measure(lambda: None)[2], measure(call)[2]
-    if idle is None or most is None:
-        raise SystemExit("this machine does not tell the peak memory of a process")
-    return idle, most
+
+    def warm_up() -> None:
+        for name in ("ours down", "ours up"):
+            small[name]()()
+
+    print_peak(warm_up, calls(sides(text), scale)[who]())
 
 
 def memory(text: str, scale: float, threads: int) -> None:
     """Compare peaks, each in a process of its own; a round trip's is that of the larger half."""
-    found = {}
-    for who in ("ours down", "plain down", "ours up", "plain up"):
-        asked = ["--sizes", text, "--scales", str(scale), "--threads", str(threads), "--only", who]
-        done = subprocess.run([sys.executable, __file__, *asked], check=True, capture_output=True, text=True)
-        found[who] = json.loads(done.stdout)
+    asked = ["--sizes", text, "--scales", str(scale), "--threads", str(threads), "--only"]
+    found = {
+        f"{who} {half}": peak_apart(__file__, *asked, f"{who} {half}")
+        for half in ("down", "up")
+        for who in ("ours", "plain")
+    }
     for half in ("down", "up", "both"):
         parts = ("down", "up") if half == "both" else (half,)
         # The half with the higher peak, each beside its own idle process.
-        (my_idle, mine), (their_idle, theirs) = (
+        ours, plain = (
             max((found[f"{whose} {part}"] for part in parts), key=lambda pair: pair[1]) for whose in ("ours", "plain")
         )
-        net = (theirs - their_idle) / max(mine - my_idle, 1.0)
-        goal, case = (MEMORY_GOAL if half == "both" else 1.0), f"aidn {scale:g} {half} {text} peak"
-        record(case, mine, theirs, theirs / mine, "MB", goal, note=f"share {mine / theirs:.2f}, net {1 / net:.2f}")
+        record_peaks(f"aidn {scale:g} {half} {text}", ours, plain, MEMORY_GOAL if half == "both" else 1.0)
 
 
 @torch.inference_mode()
@@ -180,7 +175,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     cases = [(size, float(scale)) for size in given.sizes.split(",") for scale in given.scales.split(",")]
     if " " in given.only:
-        print(json.dumps(peak(*cases[0], given.only)))
+        peak(*cases[0], given.only)
         return
     print(HEADER)
     for size, scale in cases:

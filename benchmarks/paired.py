@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from rescale_bench.machine.profiling import count_macs
+from rescale_bench.machine.profiling import count_macs, measure
 
 ROWS = "RESCALE_BENCH_BENCHMARK_ROWS"
 HEADER = f"{'':28} {'plain':>9} {'ours':>9} {'ratio':>7} {'goal':>6}  note"
@@ -73,6 +75,35 @@ def compare(case: str, plain: Image, ours: Image, rounds: int, goal: float = 1.0
         mine, theirs, ratio = alternate(ours, plain, rounds)
     record(case, mine, theirs, ratio, goal=goal, macs=count_macs(plain), note=f"difference {difference:.0e}")
     return ratio
+
+
+def print_peak(warm_up: Run, call: Run) -> None:
+    """Print, as JSON, MB of this process idle after a small call, and at the peak of the one that is judged."""
+    warm_up()
+    idle, most = measure(lambda: None)[2], measure(call)[2]
+    if idle is None or most is None:
+        raise SystemExit("this machine does not tell the peak memory of a process")
+    print(json.dumps((idle, most)))
+
+
+def peak_apart(script: str, *arguments: str) -> tuple[float, float]:
+    """Run a script that prints its peak, in a process of its own: an allocator keeps what its process once used."""
+    done = subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True, text=True)
+    idle, most = json.loads(done.stdout)
+    return idle, most
+
+
+def record_peaks(
+    case: str, ours: tuple[float, float], rival: tuple[float, float], goal: float, net: bool = False
+) -> None:
+    """Compare peaks, each (idle, most) in MB: as processes have them, or net of the idle process."""
+    (my_idle, mine), (their_idle, theirs) = ours, rival
+    my_own, their_own = max(mine - my_idle, 1.0), theirs - their_idle
+    note = f"share {mine / theirs:.2f}, net {my_own / their_own:.2f}"
+    if net:
+        record(f"{case} net peak", my_own, their_own, their_own / my_own, "MB", goal, note=note)
+    else:
+        record(f"{case} peak", mine, theirs, theirs / mine, "MB", goal, note=note)
 
 
 def picture(height: int, width: int) -> torch.Tensor:

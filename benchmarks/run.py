@@ -25,10 +25,11 @@ from paired import ROWS, seconds
 from tabulate import tabulate
 
 HERE = Path(__file__).parent
-INFERENCE = ("irn", "aidn", "car", "fgrn", "edsr")
+INFERENCE = ("irn", "aidn", "car", "fgrn", "edsr", "arbrcan")
 OTHERS = ("fidelity", "resize", "startup", "harness")
 QUICK = {
     "aidn": ["--sizes", "256", "--rounds", "2"],
+    "arbrcan": ["--sizes", "256", "--rounds", "1"],
     "car": ["--sizes", "128", "--rounds", "2"],
     "edsr": ["--sizes", "128", "--rounds", "2"],
     "harness": ["--images", "5", "--side", "128", "--rounds", "2"],

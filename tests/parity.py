@@ -30,7 +30,7 @@ def _batch(array):
 def build_published(spec, scale, part, tensors, file, prefix="module."):
     """Write a state as the published file, import it, and build the method from what a run finds."""
     torch.save({prefix + key: value for key, value in tensors.items()}, file)
-    name = spec.partition(":")[0]
+    name = spec.partition(":")[0].rpartition("+")[2]  # of a pair, the half that enlarges
     assert main(["weights", "import", name, part, str(file)]) == 0
     registry = load_registry()
     chosen = registry.choose_method(parse_spec(spec, "test"))
