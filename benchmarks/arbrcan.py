@@ -2,10 +2,10 @@
 
     python benchmarks/arbrcan.py [--sizes 512x384] [--scales 2,2.75] [--rounds 3] [--threads 2] [--only memory]
 
-Sizes are those of the restored image, or a few pixels less. Both compute from the same weights on the same LR: times in one process,
-alternating, of the whole network and of the upsampler alone; peak memory each in a process of its own. The plain
-module keeps whole feature maps and builds the per-pixel kernels (two matrices of 8×64 for each pixel). Peaks are judged
-without the idle process, of which torch and the weights, the same for both, are half a gigabyte; "share" has it.
+Sizes are those of the restored image, or a few pixels less. Both compute from the same weights on the same LR: times in
+one process, alternating, of the whole network and of the upsampler alone; peak memory each in a process of its own. The
+plain module keeps whole feature maps and builds the per-pixel kernels (two matrices of 8×64 for each pixel). Peaks are
+judged without the idle process, of which torch and the weights, the same for both, are half a gigabyte; "share" has it.
 """
 
 from __future__ import annotations

@@ -21,6 +21,11 @@ def load_case(parity_root, name):
     return case, {key: torch.from_numpy(np.asarray(value)) for key, value in state.items()}, arrays
 
 
+def as_parallel(tensors):
+    """Name the tensors as torch.nn.DataParallel does, which some authors' files keep."""
+    return {f"module.{key}": tensor for key, tensor in tensors.items()}
+
+
 def write_and_import(folder, method, part, content, name="file.pth", tag="published"):
     """Write a checkpoint and import it with `rescale-bench weights import`."""
     path = folder / name
@@ -34,10 +39,28 @@ def build(spec, scale, tag="published"):
     chosen = registry.choose_method(parse_spec(spec, "-m"))
     weights = choose_weights(chosen, Decimal(scale), registry)
     assert weights.tag == tag
-    return chosen.record.build(load_states(weights.files, registry, True), "cpu", chosen.options)
+    return chosen.record.build(
+        load_states(weights.files, registry, chosen.record.traits.derived), "cpu", chosen.options
+    )
 
 
 def upscale(rescaler, lr, scale):
     """Enlarge uint8 (C, h, w) to (C, s·h, s·w) in [0, 1]."""
     image = torch.from_numpy(lr)[None].float() / 255
     return rescaler.upscale(image, float(scale), (lr.shape[1] * scale, lr.shape[2] * scale))[0]
+
+
+def batches(arrays):
+    """Turn arrays into batches of one; uint8 becomes [0, 1]."""
+    return {name: _batch(array) for name, array in arrays.items()}
+
+
+def _batch(array):
+    batch = torch.from_numpy(array)[None]
+    return batch.float() / 255 if array.dtype == np.uint8 else batch
+
+
+def difference(found, expected):
+    """Return the largest absolute difference of two tensors of one shape."""
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max())

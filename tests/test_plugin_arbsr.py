@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-import parity
 import pytest
 import torch
+from published_files import as_parallel, batches, build, difference, load_case, write_and_import
 from rescale_bench_plugins import arbsr
 from rescale_bench_plugins.arbsr.layout import ArbRcanLayout
 from rescale_bench_plugins.arbsr.network import ArbRcan, initial_arb_rcan
@@ -39,7 +39,7 @@ def small(seed=0):
     return tensors
 
 
-def build():
+def small_rescaler():
     return build_arb_rcan({"any": State(small())}, "cpu", METHOD.scales)
 
 
@@ -49,9 +49,10 @@ def published(parity_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESCALE_BENCH_HOME", str(folder))
-        case, tensors, arrays = parity.load_case(parity_root, "arbrcan")
-        pair = parity.build_published("bicubic+arb-rcan", 2, "any", tensors, folder / METHOD.weights[0].file)
-    return pair, tensors, case, arrays
+        case, tensors, arrays = load_case(parity_root, "arbrcan")
+        write_and_import(folder, "arb-rcan", "any", as_parallel(tensors), METHOD.weights[0].file)
+        pair = build("bicubic+arb-rcan", 2)
+    return pair, tensors, case, batches(arrays)
 
 
 NAMES = ("out_1.6", "out_2", "out_2.75", "out_4", "out_1.5x3.5", "out_3x1.1")
@@ -64,12 +65,12 @@ def test_equals_the_published_implementation(published, name):
     lr, expected = arrays["lr"] * 255, arrays[name]
     with torch.inference_mode():
         found = pair.up.network(lr, (vertical, horizontal), expected.shape[-2:])
-    assert parity.difference(found, expected) < TOLERANCE
+    assert difference(found, expected) < TOLERANCE
     if vertical == horizontal:
         # LR = ceil(H/s): the harness asks for one size that has this LR, and a pixel does not depend on that.
         size = tuple(int(low * vertical) for low in lr.shape[-2:])
         restored = pair.upscale(arrays["lr"], vertical, size)
-        assert parity.difference(restored * 255, expected[..., : size[0], : size[1]]) < TOLERANCE
+        assert difference(restored * 255, expected[..., : size[0], : size[1]]) < TOLERANCE
 
 
 def test_counts_and_layout_of_the_specification(published):
@@ -89,7 +90,7 @@ def test_strips_equal_the_whole(monkeypatch, scales, rows):
     # Slabs of few rows, which leave a last one of fewer; in float64, where equal means equal.
     monkeypatch.setattr(lines, "SLAB_BYTES", 1)
     monkeypatch.setattr(lines, "LEAST_ROWS", rows)
-    network = build().network.double()
+    network = small_rescaler().network.double()
     lr = torch.rand(2, 3, 41, 30, dtype=torch.float64) * 255
     size = (int(41 * scales[0]), int(30 * scales[1]))
     with torch.no_grad():
@@ -100,14 +101,14 @@ def test_strips_equal_the_whole(monkeypatch, scales, rows):
 
 
 def test_a_pixel_does_not_depend_on_the_size_asked_for():
-    network, lr = build().network, torch.rand(1, 3, 12, 10) * 255
+    network, lr = small_rescaler().network, torch.rand(1, 3, 12, 10) * 255
     with torch.inference_mode():
         large, part = network(lr, (2.3, 2.3), (27, 23)), network(lr, (2.3, 2.3), (20, 11))
     torch.testing.assert_close(large[..., :20, :11], part, atol=1e-3, rtol=0)
 
 
 def test_an_odd_side_is_extended_by_reflection():
-    network, lr = build().network, torch.rand(1, 3, 13, 9) * 255
+    network, lr = small_rescaler().network, torch.rand(1, 3, 13, 9) * 255
     extended = torch.nn.functional.pad(lr, (0, 1, 0, 1), mode="reflect")
     with torch.inference_mode():
         found = network(lr, (2.0, 2.0), (26, 18))
@@ -119,14 +120,14 @@ def test_an_odd_side_is_extended_by_reflection():
 @pytest.mark.parametrize("size", [(45, 62), (9, 131)])
 def test_any_size_is_served(scale, size):
     lr = torch.rand(1, 3, *lr_size(size, scale))
-    restored = build().upscale(lr, scale, size)
+    restored = small_rescaler().upscale(lr, scale, size)
     assert restored.shape == (1, 3, *size)
     assert restored.isfinite().all()
 
 
 def test_places_between_pixels_repeat():
     """×2.75 is 11/4: eleven places along an axis, whatever the image's size."""
-    module, seen = build().network.sa_upsample, []
+    module, seen = small_rescaler().network.sa_upsample, []
     module.body.register_forward_hook(lambda *call: seen.append(call[1][0].shape[-2:]))
     features = torch.rand(1, 8, 40, 20).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -135,7 +136,7 @@ def test_places_between_pixels_repeat():
 
 
 def test_refuses_what_it_does_not_serve():
-    rescaler = build()
+    rescaler = small_rescaler()
     for scale in (1.0, 4.1):
         with pytest.raises(NotNativeError, match=r"\(1, 4\]"):
             rescaler.upscale(torch.rand(1, 3, 8, 8), scale, (16, 16))

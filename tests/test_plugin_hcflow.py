@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import few_steps
-import parity
 import pytest
 import torch
+from published_files import as_parallel, batches, build, difference, load_case, write_and_import
 from rescale_bench_plugins import hcflow
 from rescale_bench_plugins.hcflow.layers import ActNorm, Permutation
 from rescale_bench_plugins.hcflow.network import HcFlow, Layout, load_network
@@ -36,17 +36,19 @@ def small(**metadata):
 
 
 def test_equals_the_published_implementation(parity_root, tmp_path):
-    _, tensors, arrays = parity.load_case(parity_root, "hcflow_x4")
-    rescaler = parity.build_published("hcflow:heat=0", 4, "x4", tensors, tmp_path / METHOD.weights[0].file)
+    _, tensors, arrays = load_case(parity_root, "hcflow_x4")
+    arrays = batches(arrays)
+    write_and_import(tmp_path, "hcflow", "x4", as_parallel(tensors), METHOD.weights[0].file)
+    rescaler = build("hcflow:heat=0", 4)
     lr = rescaler.downscale(arrays["hr"], 4)
-    assert parity.difference(lr, arrays["lr"]) < TOLERANCE
+    assert difference(lr, arrays["lr"]) < TOLERANCE
     restored = rescaler.upscale(quantise(lr), 4, arrays["hr"].shape[-2:])
-    assert parity.difference(restored, arrays["hr_z0"]) < TOLERANCE
+    assert difference(restored, arrays["hr_z0"]) < TOLERANCE
     with torch.inference_mode():
         found = rescaler.network(arrays["hr"])
         with_noise = rescaler.network.inverse(quantise(found.lr), arrays["eps1"], arrays["eps2"])
     for tensor, name in ((found.lr, "lr"), (found.first, "z1"), (found.second, "z2"), (with_noise, "hr_z")):
-        assert parity.difference(tensor, arrays[name]) < TOLERANCE
+        assert difference(tensor, arrays[name]) < TOLERANCE
 
 
 def test_counts_of_the_specification():

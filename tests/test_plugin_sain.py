@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 
 import few_steps
-import parity
 import pytest
 import torch
+from published_files import as_parallel, batches, build, difference, load_case, write_and_import
 from rescale_bench_plugins import sain
 from rescale_bench_plugins.sain.network import LAYOUTS, Mixture, Sain, load_network
 from rescale_bench_plugins.sain.training import drawn
@@ -38,20 +38,22 @@ def narrow(part, growth=4, seed=0, **metadata):
 
 @pytest.mark.parametrize("part", LAYOUTS)
 def test_equals_the_published_implementation(parity_root, tmp_path, part):
-    case, tensors, arrays = parity.load_case(parity_root, f"sain_{part}")
+    case, tensors, arrays = load_case(parity_root, f"sain_{part}")
+    arrays = batches(arrays)
     scale = case["scale"]
-    rescaler = parity.build_published("sain:z=zero", scale, part, tensors, tmp_path / f"SAIN{part}_JPEG.pth")
+    write_and_import(tmp_path, "sain", part, as_parallel(tensors), f"SAIN{part}_JPEG.pth")
+    rescaler = build("sain:z=zero", scale)
     lr = rescaler.downscale(arrays["hr"], scale)
-    assert parity.difference(lr, arrays["lr"]) < TOLERANCE
+    assert difference(lr, arrays["lr"]) < TOLERANCE
     restored = rescaler.upscale(quantise(lr), scale, arrays["hr"].shape[-2:])
-    assert parity.difference(restored, arrays["hr_z0"]) < TOLERANCE
+    assert difference(restored, arrays["hr_z0"]) < TOLERANCE
     with torch.inference_mode():
         sent = rescaler.network(arrays["hr"])
         hr, back = rescaler.network.inverse(quantise(sent.lr), arrays["z"])
     for found, name in ((sent.lr, "lr"), (sent.compressed, "lr_compressed"), (sent.latent, "latent")):
-        assert parity.difference(found, arrays[name]) < TOLERANCE
-    assert parity.difference(hr, arrays["hr_z"]) < TOLERANCE
-    assert parity.difference(back, arrays["lr_back"]) < TOLERANCE
+        assert difference(found, arrays[name]) < TOLERANCE
+    assert difference(hr, arrays["hr_z"]) < TOLERANCE
+    assert difference(back, arrays["lr_back"]) < TOLERANCE
 
 
 @pytest.mark.parametrize(("part", "entries", "count"), [("x2", 292, 2_015_485), ("x4", 583, 6_494_003)])

@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 
 import few_steps
-import parity
 import pytest
 import torch
+from published_files import as_parallel, batches, build, difference, load_case, write_and_import
 from rescale_bench_plugins import t_inv
 from rescale_bench_plugins.t_inv.network import Branches, Layout, TriBranchBlock, TriBranchNetwork, load_network
 from rescale_bench_plugins.t_inv.rescaler import LAYOUTS
@@ -39,23 +39,25 @@ def narrow(name, part):
 
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_equals_the_published_implementation(parity_root, tmp_path, name, part):
-    case, tensors, arrays = parity.load_case(parity_root, f"{name.replace('-', '')}_{part}")
+    case, tensors, arrays = load_case(parity_root, f"{name.replace('-', '')}_{part}")
+    arrays = batches(arrays)
     scale = case["scale"]
     (file,) = (file.file for file in METHODS[name].weights if file.part == part)
-    rescaler = parity.build_published(name, scale, part, tensors, tmp_path / file)
+    write_and_import(tmp_path, name, part, as_parallel(tensors), file)
+    rescaler = build(name, scale)
     lr = rescaler.downscale(arrays["hr"], scale)
-    assert parity.difference(lr, arrays["lr"]) < TOLERANCE
+    assert difference(lr, arrays["lr"]) < TOLERANCE
     restored = rescaler.upscale(quantise(lr), scale, arrays["hr"].shape[-2:])
-    assert parity.difference(restored, arrays["hr_z0"]) < TOLERANCE
+    assert difference(restored, arrays["hr_z0"]) < TOLERANCE
     with torch.inference_mode():
         sent = rescaler.network(arrays["hr"])
         with_z, _ = rescaler.network.inverse(quantise(sent.lr), arrays["z"])
         _, back = rescaler.network.inverse(quantise(sent.lr), torch.zeros_like(arrays["z"]))
-    assert parity.difference(torch.cat(sent.latent, 1), arrays["latent"]) < TOLERANCE
-    assert parity.difference(with_z, arrays["hr_z"]) < TOLERANCE
+    assert difference(torch.cat(sent.latent, 1), arrays["latent"]) < TOLERANCE
+    assert difference(with_z, arrays["hr_z"]) < TOLERANCE
     if name == "t-sain":
-        assert parity.difference(sent.compressed, arrays["lr_compressed"]) < TOLERANCE
-        assert parity.difference(back, arrays["lr_back"]) < TOLERANCE
+        assert difference(sent.compressed, arrays["lr_compressed"]) < TOLERANCE
+        assert difference(back, arrays["lr_back"]) < TOLERANCE
 
 
 COUNTS = {

@@ -7,6 +7,7 @@ from torch import nn
 
 from rescale_bench.errors import MethodError
 from rescale_bench.networks.lines import Layer, Skip, convolution, stream
+from rescale_bench.networks.loading import seeded_tensors
 from rescale_bench.networks.residual import MeanShift, ResidualBlock, conv3
 
 from .adaption import ScaleAdaption
@@ -112,6 +113,4 @@ class Aidn(nn.Module):
 
 def initial_aidn(layout: AidnLayout, seed: int) -> dict[str, torch.Tensor]:
     """Draw a fresh state in the published layout from torch's default initialisation and a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Aidn(layout).state_dict()
+    return seeded_tensors(lambda: Aidn(layout), seed)

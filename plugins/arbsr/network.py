@@ -10,6 +10,7 @@ from torch import nn
 from rescale_bench.errors import MethodError
 from rescale_bench.machine.profiling import counting
 from rescale_bench.networks.lines import Skip, convolution
+from rescale_bench.networks.loading import seeded_tensors
 from rescale_bench.networks.padding import crop, pad_to_multiple
 from rescale_bench.networks.residual import MeanShift, conv3
 
@@ -90,6 +91,4 @@ class ArbRcan(nn.Module):
 
 def initial_arb_rcan(layout: ArbRcanLayout, seed: int) -> dict[str, torch.Tensor]:
     """Draw a fresh state in the published layout from torch's default initialisation and a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return ArbRcan(layout).state_dict()
+    return seeded_tensors(lambda: ArbRcan(layout), seed)
