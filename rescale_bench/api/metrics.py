@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """What one round trip cost: seconds, peak megabytes (10^6 bytes, None where unknown), counts."""
+    """What one round trip cost: seconds, peak megabytes (10^6 bytes), counts; None where unknown."""
 
-    seconds_down: float
-    seconds_up: float
+    seconds_down: float | None = None
+    seconds_up: float | None = None
     peak_mb_down: float | None = None
     peak_mb_up: float | None = None
     parameters: int | None = None
@@ -47,7 +47,8 @@ class Sample:
     """The restored image: as hr; float32 in [0, 255] where the protocol does not round."""
 
     lr: torch.Tensor
-    """(3, h, w) or (1, h, w): uint8, what the upscaler saw; float32 in [0, 255] where the protocol keeps floats."""
+    """(3, h, w) or (1, h, w): uint8, what the upscaler saw; float32 in [0, 255] where the protocol keeps floats.
+    Empty, (3, 0, 0), where images made elsewhere came without one: metrics of the LR are not measured then."""
 
     lr_reference: torch.Tensor
     """The bicubic LR, of the same type and size as lr (3 channels also where lr has 1)."""

@@ -24,6 +24,7 @@ from rescale_bench.cli import (
     published,
     report,
     run,
+    score,
     table,
     train,
     verify,
@@ -34,8 +35,8 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
 VERBS = (
-    run, info, table, plot, report, export, merge, compare, check, published, distribution, prepare, train, verify,
-    new_plugin, doctor,
+    run, score, info, table, plot, report, export, merge, compare, check, published, distribution, prepare, train,
+    verify, new_plugin, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,
 or a folder or disk that cannot be used (results kept), 3 regression found, 4 nothing comparable, 130 interrupted.

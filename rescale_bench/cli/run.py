@@ -70,13 +70,18 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     # A bar and log lines would write over each other.
     track = None if known.quiet or known.verbose else tracked
     outcome = execute(request, plugins, command_line(given), track, known.verbose)
+    return tell(outcome, request.reference, known)
+
+
+def tell(outcome: Any, reference: str, known: argparse.Namespace) -> int:
+    """Print what came of a run, and return its exit code."""
     if not known.quiet:
         _remarks(outcome)
     elif outcome.interrupted:
         say(f"rescale-bench: {outcome.notes[-1]}")
-    _print(outcome, request.reference, known.json)
+    _print(outcome, reference, known.json)
     _print_failures(outcome)
-    return outcome.exit_code
+    return int(outcome.exit_code)
 
 
 def _log_to_stderr() -> None:

@@ -45,14 +45,21 @@ def prepare_hr(pixels: np.ndarray, grey: bool, protocol: Protocol, scale: Decima
     """
     import torch
 
-    from rescale_bench.images import color
-
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     for multiple in (crop, crop_multiple(protocol, scale)):
         height, width = (side // multiple * multiple for side in image.shape[-2:])
         image = image[:, :height, :width]
     if min(image.shape[-2:]) < 2:
         raise MethodError(f"an image of {pixels.shape[1]}×{pixels.shape[0]} is too small for scale {scale}")
+    return measured_planes(image, grey, protocol)
+
+
+def measured_planes(image: torch.Tensor, grey: bool, protocol: Protocol) -> torch.Tensor:
+    """Keep what a protocol measures of an image, uint8 (3, H, W): all of it, or (1, H, W) where it works on Y."""
+    import torch
+
+    from rescale_bench.images import color
+
     if protocol.plane == "rgb":
         return image.contiguous()
     if grey:

@@ -18,6 +18,19 @@ NO_FILE = "none"
 
 
 @dataclass(frozen=True)
+class Given:
+    """Files made elsewhere that take the place of a method's halves, with their SHA-256.
+
+    sr: the restored image, "" where it is missing. lr: the LR image, "" where there is none.
+    """
+
+    sr: str
+    sr_sha256: str
+    lr: str = ""
+    lr_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Cell:
     """One round trip to be run, as plain values.
 
@@ -27,6 +40,7 @@ class Cell:
     dtype: "float32", or "bf16" for bfloat16 inside networks. batch: images of one size that may go through a network
     at once. compiled: whether torch.compile is around networks. These three move the last digits: sums in another
     order differ by 1e-7, and a pixel on the edge between two levels is then rounded the other way.
+    given: files that are scored, where no method is run.
     """
 
     cell: str
@@ -51,6 +65,12 @@ class Cell:
     compiled: bool = False
     native: bool = True
     ceiling: bool = False
+    given: Given | None = None
+
+    @property
+    def origin(self) -> str:
+        """Say where the images come from: "run", or "files" that were made elsewhere."""
+        return "files" if self.given else "run"
 
     @property
     def build(self) -> Hashable:
@@ -71,6 +91,7 @@ class Picture:
     """One image of a data set. crop: sides are cut to multiples of it. size: of the file, in bytes.
 
     sha256: of the file, "" where it cannot be read (its cells then fail with the reason).
+    given: files that are scored in place of running a method.
     """
 
     dataset: str
@@ -79,6 +100,7 @@ class Picture:
     crop: int
     sha256: str
     size: int
+    given: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +168,9 @@ class Plan:
             compiled=part.compiled,
             native=not method.traits.indirect,
             ceiling=method.traits.ceiling,
+            given=picture.given,
         )
         versions = {"method": method.version, "codec": codec.record.version if codec else ""}
-        return replace(cell, cell=cell_key(vars(cell), versions))
+        if picture.given:  # what stands behind the name of a method is its files
+            versions |= {"method": picture.given.sr_sha256, "lr": picture.given.lr_sha256}
+        return replace(cell, cell=cell_key(cell.identity(), versions))

@@ -92,7 +92,14 @@ def execute(
 
     Raises UsageError, UnavailableError and StoreError before or between cells; finished cells are always kept.
     """
-    grid = plan(request, registry)
+    return measure(plan(request, registry), registry, command, track, verbose)
+
+
+def measure(
+    grid: Plan, registry: Registry, command: Sequence[str], track: Track | None = None, verbose: bool = False
+) -> Outcome:
+    """Run what is missing of a plan; arguments and errors as in execute."""
+    request = grid.request
     preflight(grid)
     if request.compile:
         check_compiler()

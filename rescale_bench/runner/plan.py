@@ -27,20 +27,24 @@ def plan(request: Request, registry: Registry) -> Plan:
     protocol = registry.choose_protocol(request.protocol)
     scales = parse_scales(request.scales)
     methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "methods"))
-    names = request.metrics or ",".join(registry.default_metrics)
-    chosen = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
-    metrics = [metric for metric in chosen if isinstance(metric.record, Metric)]
-    set_metrics = [metric for metric in chosen if isinstance(metric.record, SetMetric)]
-    _check_sets(request, metrics, set_metrics)
-    codecs = _codecs(request, registry, protocol)
+    metrics, set_metrics = choose_metrics(request, registry)
+    codecs = choose_codecs(request, registry, protocol)
     notes: list[str] = []
     pictures = _pictures(request, registry, notes)
     parts = [part for method in methods for part in _parts(method, scales, codecs, request, registry, notes)]
     if not parts or not pictures:
         raise UsageError("nothing to run: " + "; ".join(notes))
-    return Plan(
-        request, protocol, tuple(metrics), tuple(set_metrics), tuple(pictures), tuple(parts), tuple(notes)
-    )  # fmt: skip
+    return Plan(request, protocol, metrics, set_metrics, tuple(pictures), tuple(parts), tuple(notes))
+
+
+def choose_metrics(request: Request, registry: Registry) -> tuple[tuple[Chosen, ...], tuple[Chosen, ...]]:
+    """Choose the metrics of images, and those of whole data sets. Raises UsageError."""
+    names = request.metrics or ",".join(registry.default_metrics)
+    chosen = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
+    metrics = tuple(metric for metric in chosen if isinstance(metric.record, Metric))
+    set_metrics = tuple(metric for metric in chosen if isinstance(metric.record, SetMetric))
+    _check_sets(request, metrics, set_metrics)
+    return metrics, set_metrics
 
 
 def _check_sets(request: Request, metrics: Sequence[Chosen], set_metrics: Sequence[Chosen]) -> None:
@@ -60,7 +64,7 @@ def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
     return list({(item.label, item.weights): item for item in chosen}.values())
 
 
-def _codecs(request: Request, registry: Registry, protocol: Protocol) -> tuple[Chosen | None, ...]:
+def choose_codecs(request: Request, registry: Registry, protocol: Protocol) -> tuple[Chosen | None, ...]:
     """Choose the codecs that were asked for; none where each method takes its own."""
     if protocol.lr_rounding == "none":
         if request.codecs:
@@ -92,11 +96,11 @@ def _pictures(request: Request, registry: Registry, notes: list[str]) -> list[Pi
         if dataset.count is not None and len(files) != dataset.count:
             notes.append(f"{dataset.name}: {len(files)} images found where {dataset.count} are usual")
         for file in files[: request.limit or None]:
-            found.append(Picture(dataset.name, file.name, str(file.path), crop, *_looked_at(file.path)))
+            found.append(Picture(dataset.name, file.name, str(file.path), crop, *looked_at(file.path)))
     return sorted(found, key=lambda picture: (-picture.size, picture.path))
 
 
-def _looked_at(path: Path) -> tuple[str, int]:
+def looked_at(path: Path) -> tuple[str, int]:
     """Give a file's SHA-256 and size; "" and 0 where it cannot be read."""
     try:
         with path.open("rb") as handle:

@@ -16,8 +16,9 @@ from rescale_bench.api.registry import Chosen
 from rescale_bench.errors import ImageError, MethodError, RescaleBenchError, UndefinedValueError
 from rescale_bench.images.files import Loaded, read_image
 from rescale_bench.roundtrip.cell import prepare_hr, reference_lr, round_trips
+from rescale_bench.roundtrip.given import given_sample
 from rescale_bench.runner.builds import Build, Recent
-from rescale_bench.runner.cells import Cell
+from rescale_bench.runner.cells import Given
 from rescale_bench.runner.job import Job, Setup, failed_line
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
@@ -49,7 +50,7 @@ class Images:
         cell = job.cell
 
         def make() -> tuple[torch.Tensor, torch.Tensor]:
-            image = self.decoded.get((cell.path, cell.image_sha256), lambda: _read(cell))
+            image = self.decoded.get((cell.path, cell.image_sha256), lambda: _read(cell.path, cell.image_sha256))
             hr = prepare_hr(image.pixels, image.grey, job.protocol, job.scale, cell.crop)
             return hr, reference_lr(hr, job.protocol, job.scale)
 
@@ -58,11 +59,21 @@ class Images:
         job.hr, job.reference = self.prepared.get(key, make)
 
 
-def _read(cell: Cell) -> Loaded:
-    image = read_image(Path(cell.path))
-    if image.sha256 != cell.image_sha256:
-        raise ImageError(f"{cell.path} changed while the run was going on; run the same command again")
+def _read(path: str, sha256: str) -> Loaded:
+    image = read_image(Path(path))
+    if image.sha256 != sha256:
+        raise ImageError(f"{path} changed while the run was going on; run the same command again")
     return image
+
+
+def _read_given(job: Job, given: Given) -> None:
+    """Give a job the sample that was made elsewhere. Raises ImageError."""
+    if not given.sr:
+        raise ImageError("it has no partner among the given images")
+    sr = _read(given.sr, given.sr_sha256)
+    lr = _read(given.lr, given.lr_sha256) if given.lr else None
+    file = Path(given.lr).read_bytes() if given.lr else None
+    job.sample = given_sample(job.hr, job.reference, sr, lr, file, job.scale, job.protocol)
 
 
 # --- halves --------------------------------------------------------------------
@@ -82,6 +93,10 @@ class Trips:
         """Give each job its sample; those of one size go together where that holds, and else one by one."""
         groups: dict[Hashable, list[Job]] = {}
         for job in jobs:
+            if given := job.cell.given:
+                with job.stage():
+                    _read_given(job, given)
+                continue
             # By their pixels: a file's head may say another size.
             groups.setdefault(tuple(job.hr.shape), []).append(job)
         for group in groups.values():
@@ -151,13 +166,14 @@ def _scored(job: Job, metrics: Sequence[Chosen], setup: Setup) -> dict[str, Any]
     values = {metric.label: job.values.get(metric.label) or _measured(metric, sample, job) for metric in metrics}
     if setup.keep:
         Outputs(Path(setup.keep)).keep(job.cell.cell, sample)
+    lr_size = sample.lr.shape[-2:] if sample.lr.numel() else (None, None)
     errors = [entry["error"] for entry in values.values() if entry["status"] == "failed"]
     return {
         "status": "failed" if errors else "ok",
         "error": "; ".join(errors),
         "peak_mb": max(filter(None, (sample.costs.peak_mb_down, sample.costs.peak_mb_up)), default=None),
         **dict(zip(("height", "width"), sample.hr.shape[-2:], strict=True)),
-        **dict(zip(("lr_height", "lr_width"), sample.lr.shape[-2:], strict=True)),
+        **dict(zip(("lr_height", "lr_width"), lr_size, strict=True)),
         "tiled": job.tile,
         "values": values,
     }
@@ -167,8 +183,8 @@ def _measured(metric: Chosen, sample: Sample, job: Job) -> dict[str, Any]:
     """Measure one metric; what it cannot say is undefined, what breaks is a failure of this value alone."""
     entry: dict[str, Any] = {"status": "ok", "version": metric.record.version, "value": None}
     try:
-        if job.method.traits.ceiling and metric.record.judges in ("lr", "file"):
-            raise UndefinedValueError(f"{job.method.name} is a ceiling and has no LR")
+        if reason := _without_lr(job, metric.record.judges):
+            raise UndefinedValueError(reason)
         value = float(metric.record.measure(sample, metric.options))
         if math.isnan(value):
             raise MethodError(f"{metric.label} returned nan")
@@ -179,3 +195,18 @@ def _measured(metric: Chosen, sample: Sample, job: Job) -> dict[str, Any]:
         job.traces.append(traceback.format_exc())
         text = str(error) if isinstance(error, RescaleBenchError) else f"{type(error).__name__}: {error}"
         return {**entry, "status": "failed", "error": f"{metric.label}: {text}"}
+
+
+def _without_lr(job: Job, judges: str) -> str:
+    """Say why there is no LR to judge; "" where there is one, or where the metric asks for none."""
+    if judges not in ("lr", "file"):
+        return ""
+    if job.cell.ceiling:
+        return f"{job.cell.method} is a ceiling and has no LR"
+    if job.cell.given is None:
+        return ""
+    if not job.cell.given.lr:
+        return "no LR image was given"
+    if judges == "lr" and job.protocol.lr_scores == "float":
+        return f"protocol {job.protocol.name} scores the LR in float; the given file holds 8 bit"
+    return ""

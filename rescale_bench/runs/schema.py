@@ -86,6 +86,7 @@ COLUMNS = (
     Column("dtype", "text", "key", "float32", variant="{}"),
     Column("batch", "integer", "key", 1, since=2, variant="batch {}"),
     Column("compiled", "flag", "key", False, since=2, variant="compiled"),
+    Column("origin", "text", "key", "run", since=2, variant="{}"),  # "files": made elsewhere, the seal does not hold
     Column("native", "flag", "measured", True),
     Column("ceiling", "flag", "measured", False),
     Column("metric", "text", "key", None, each=True),

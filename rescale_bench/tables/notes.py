@@ -12,6 +12,7 @@ WORDS: dict[State, str] = {
     "undefined": "without a defined value and left out of the mean",
 }
 
+UNSEALED = "{files}: images made elsewhere; that the upscaler saw the LR file alone is their makers' word."
 WRAPPED = f"{NOT_NATIVE} not native: a wrapper or a model of another scale serves this scale."
 
 
@@ -40,6 +41,8 @@ def footnotes(
         notes.extend(_left_out(scores, state))
     if any(not score.trained for score in scores):
         notes.append("random: these weights were drawn, not trained; the row tests the harness and is not publishable.")
+    if any(not score.sealed for score in scores):
+        notes.append(UNSEALED)
     if any(score.ceiling for score in scores):
         notes.append("ceiling: an upper bound that is no rescaler; it takes no part in best and second.")
     return tuple(notes)
@@ -51,6 +54,8 @@ def set_notes(scores: Sequence[Score]) -> tuple[str, ...]:
     notes = [whole.note for _, whole in wholes if whole.note and whole.value is not None]
     if any(not score.native for score, _ in wholes):
         notes.append(WRAPPED)
+    if any(not score.sealed for score, _ in wholes):
+        notes.append(UNSEALED)
     if any(incomplete(score) for score, _ in wholes):
         notes.append(f"{INCOMPLETE} over fewer images than the others, which cannot be compared with theirs.")
     for score, whole in wholes:

@@ -72,7 +72,8 @@ class Group:
 
 
 GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
-READ = ("image", "value", "status", "weights", "native", "ceiling", "height", "width", "lr_height", "lr_width")
+SIZES = ("height", "width", "lr_height", "lr_width")
+READ = ("image", "value", "status", "weights", "native", "ceiling", "origin", *SIZES)
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Score:
     scorable: images on which some method has a value, set once the group is complete; all for a whole data set.
     difference: to the reference method, on the images where both are finite.
     whole: the value of a metric of whole data sets; the images that it is of have it in common.
+    sealed: False where the images were made elsewhere.
     """
 
     group: Group
@@ -126,6 +128,7 @@ class Score:
     scorable: frozenset[str] = frozenset()
     difference: PairedDifference | None = None
     whole: Whole | None = None
+    sealed: bool = True
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
@@ -275,6 +278,7 @@ def _collect(rows: pd.DataFrame) -> list[Score]:
         score = Score(
             group, label, metric, abouts[metric], _true(columns["native"][first]),
             publishable(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
+            sealed=columns["origin"][first] == "run",
         )  # fmt: skip
         _fill(score, columns, [int(index) for index in where])
         found.append(score)
@@ -294,6 +298,7 @@ def _collect_sets(rows: pd.DataFrame) -> list[Score]:
             Group(*names), label, metric, abouts[metric], _true(first["native"]), publishable(first["weights"]),
             _true(first["ceiling"], default=False), len(first["images"]), scorable=first["images"],
             whole=Whole(value, " ".join(dict.fromkeys(part["note"])), next(filter(None, part["error"]), "")),
+            sealed=first["origin"] == "run",
         )  # fmt: skip
         images = set.intersection(*map(set, part["members"]))
         score.states = dict.fromkeys(images, state)
