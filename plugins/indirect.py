@@ -187,7 +187,7 @@ def _inner(name: str, suffix: str, find: Find) -> Method | None:
         inner = find(name.removesuffix(suffix))
     except UnknownNameError as error:
         raise UsageError(f"{name}: {error}", "methods") from None
-    if inner.lr_channels != 3 or inner.traits.ceiling:
+    if inner.lr_channels != 3 or inner.traits.ceiling or inner.configure or inner.traits.external:
         raise UsageError(f"{name}: {inner.name} cannot be wrapped", "methods")
     if "down" not in inner.halves and suffix != "-type1":
         raise UsageError(f"{name}: {inner.name} has no downscaler; use {inner.name}-type1", "methods")

@@ -17,6 +17,7 @@ from rescale_bench.api.records import (
     States,
     Traits,
     Value,
+    configured,
     count_parameters,
     qualified,
     states_of,
@@ -70,15 +71,20 @@ def pair(name: str, find: Find) -> Method | None:
     if not plus:
         return None
     down, up = find(left), find(right)
+    if down.lr_channels != up.lr_channels or down.traits.ceiling or up.traits.ceiling:
+        raise UsageError(f"{name}: {up.name} cannot read the LR of {down.name}", "methods")
+    return _combine(down, up)
+
+
+def _combine(down: Method, up: Method) -> Method:
+    name = f"{down.name}+{up.name}"
     for method, half in ((down, "down"), (up, "up")):
         if half not in method.halves:
             raise UsageError(f"{name}: {method.name} has no {half}scaler", "methods")
-    if down.lr_channels != up.lr_channels or down.traits.ceiling or up.traits.ceiling:
-        raise UsageError(f"{name}: {up.name} cannot read the LR of {down.name}", "methods")
-    return _combine(name, down, up)
 
+    def configure(options: Mapping[str, Value]) -> Method:
+        return _combine(configured(down, options), configured(up, options))
 
-def _combine(name: str, down: Method, up: Method) -> Method:
     def build(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
         first, second = (half.build(states_of(half, states), device, _own(half, options)) for half in (down, up))
         return Pair((down, up), first, second)
@@ -99,6 +105,7 @@ def _combine(name: str, down: Method, up: Method) -> Method:
         build=build,
         version=f"{down.version}+{up.version}",
         options=_merge(down.options, up.options),
+        configure=configure if down.configure or up.configure else None,
         parts=parts,
         lr_channels=up.lr_channels,
         codec=up.codec,
@@ -109,6 +116,7 @@ def _combine(name: str, down: Method, up: Method) -> Method:
             draws=down.traits.draws or up.traits.draws,
             batches=down.traits.batches or up.traits.batches,
             compiles=down.traits.compiles or up.traits.compiles,
+            external=down.traits.external or up.traits.external,
         ),
     )
 

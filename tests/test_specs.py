@@ -66,3 +66,12 @@ def test_names_without_options_refuse_them():
 def test_empty_entries_are_refused(text):
     with pytest.raises(UsageError):
         parse_list(text, "--methods")
+
+
+def test_quotes_keep_commas_colons_and_equals_signs_together():
+    (graph, other) = parse_list('graph:up="a,b:c=d.onnx",scale=2,"x:y,z.yaml"', "-m")
+    assert graph == Spec("graph", (("up", "a,b:c=d.onnx"), ("scale", "2")))
+    assert other == Spec("x:y,z.yaml")
+    assert parse_list(graph.text, "-m") == [graph]
+    with pytest.raises(UsageError, match="a quote is not closed"):
+        parse_list('graph:up="a.onnx', "-m")

@@ -123,6 +123,9 @@ class Traits:
     indirect: bool = False
     """It serves scales with models of other scales, inside of a wrapper; tables mark its rows as not native."""
 
+    external: bool = False
+    """It computes outside of torch, where operations and memory cannot be counted: MACs and peaks are undefined."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
@@ -151,6 +154,10 @@ class Method:
 
     options: tuple[Option, ...] = ()
     """The options that `-m NAME:key=value` takes."""
+
+    configure: Callable[[Mapping[str, Value]], Method] | None = None
+    """(typed options) → the method that they make, where scales, halves or version follow from them; None: itself.
+    Raises RescaleBenchError."""
 
     parts: Callable[[Decimal], tuple[str, ...]] = no_parts
     """scale → the weights parts that it needs."""
@@ -233,6 +240,14 @@ def _take_flags(kind: type[Method]) -> None:
 
 
 _take_flags(Method)
+
+
+def configured(method: Method, options: Mapping[str, Value]) -> Method:
+    """Return the method that typed options make; options of other methods are left out."""
+    if method.configure is None:
+        return method
+    return method.configure({option.name: options[option.name] for option in method.options})
+
 
 Find = Callable[[str], Method]
 

@@ -34,6 +34,9 @@ class Option:
     high: float | None = None
     """The largest allowed number."""
 
+    is_path: bool = False
+    """A file's path: keys and tables hold its last part; Method.configure puts the file's hash into the version."""
+
     def parse(self, text: str, where: str, about: str = "") -> Value:
         """Type a text. Raises UsageError that begins with where; about: the setting that the text is part of."""
         kind = type(self.default)

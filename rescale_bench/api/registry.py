@@ -18,7 +18,7 @@ import pluggy
 from rescale_bench.api import hookspecs
 from rescale_bench.api.metrics import Metric, SetMetric
 from rescale_bench.api.protocol_switches import with_switches
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value, all_parts
+from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value, all_parts, configured
 from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
 
@@ -46,12 +46,14 @@ class Chosen:
 
     record: the Method, Metric or Codec. options: typed, defaults filled in.
     label: canonical text, the same for the same choice. weights: the wanted tag or path ("" for the first found).
+    spec: the text that finds it again in another process.
     """
 
     record: Any
     options: Mapping[str, Value]
     label: str
     weights: str = ""
+    spec: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,18 @@ class Registry:
     def choose_method(self, spec: Spec, about: str = "methods") -> Chosen:
         """Find a whole method (both halves) and type its options. Raises UsageError."""
         method = self.method(spec.name)
-        if missing := {"down", "up"} - method.halves:
-            half = missing.pop()
-            raise UsageError(f"{method.name} has no {half}scaler; pair it, for example bicubic+{method.name}", about)
         options = (*method.options, WEIGHTS, FILE) if all_parts(method) else method.options
         values = resolve(spec, options, about)
         weights, file = (str(values.pop(option.name, "")) for option in (WEIGHTS, FILE))
         if weights and file:
             raise UsageError(f"{spec.name}: give weights={weights} or file={file}, not both", about)
-        return Chosen(method, values, label(method.name, canonical(values, method.options)), weights or file)
+        method = configured(method, values)
+        if missing := {"down", "up"} - method.halves:
+            half = missing.pop()
+            pair = f"bicubic+{method.name}" if half == "down" else f"{method.name}+bicubic"
+            raise UsageError(f"{method.name} has no {half}scaler; pair it, for example {pair}", about)
+        text = label(method.name, canonical(values, method.options))
+        return Chosen(method, values, text, weights or file, spec.text)
 
     @property
     def default_metrics(self) -> list[str]:

@@ -1,9 +1,14 @@
-"""The little language of the command line: `irn:z=zero,weights=published`, `jpeg:90`, lists of them."""
+"""The little language of the command line: `irn:z=zero,weights=published`, `jpeg:90`, lists of them.
+
+A text in double quotes may hold commas and colons: `graph:up="a,b.onnx",scale=2`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from rescale_bench.api.records import Option, Value
 from rescale_bench.errors import UnknownNameError, UsageError
@@ -19,6 +24,9 @@ class Spec:
     given: tuple[tuple[str, str], ...] = ()
     """Option texts by name; a bare value ("90" in jpeg:90) has the name ""."""
 
+    text: str = field(default="", compare=False)
+    """The whole spec as it was written, quotes included."""
+
 
 def parse_list(text: str, about: str = "") -> list[Spec]:
     """Split a list into specs; an entry `key=value` belongs to the spec before it.
@@ -26,10 +34,10 @@ def parse_list(text: str, about: str = "") -> list[Spec]:
     "irn:z=zero,weights=published,aidn" holds two specs. Raises UsageError about the setting that it came from.
     """
     groups: list[list[str]] = []
-    for entry in (part.strip() for part in text.split(",")):
+    for entry in (part.strip() for part in _split(text, ",", about)):
         if not entry:
             raise UsageError(f"empty entry in '{text}'", about)
-        if groups and ":" in groups[-1][0] and "=" in entry and ":" not in entry.split("=", 1)[0]:
+        if groups and _has(groups[-1][0], ":") and "=" in entry and not _has(entry.split("=", 1)[0], ":"):
             groups[-1].append(entry)
         else:
             groups.append([entry])
@@ -37,18 +45,39 @@ def parse_list(text: str, about: str = "") -> list[Spec]:
 
 
 def parse_spec(text: str, about: str = "") -> Spec:
-    """Read one spec. Raises UsageError for an empty name or a repeated option."""
-    name, _, rest = text.partition(":")
-    if not name.strip():
+    """Read one spec. Raises UsageError for an empty name, a repeated option or an open quote."""
+    name, *more = _split(text, ":", about)
+    rest = ":".join(more)
+    if not _plain(name):
         raise UsageError(f"no name in '{text}'", about)
     given: dict[str, str] = {}
-    for item in rest.split(",") if rest.strip() else []:
-        key, equals, value = item.partition("=")
-        key, value = (key.strip(), value.strip()) if equals else ("", key.strip())
+    for item in _split(rest, ",", about) if rest.strip() else []:
+        key, *values = _split(item, "=", about)
+        key, value = (_plain(key), _plain("=".join(values))) if values else ("", _plain(key))
         if key in given:
             raise UsageError(f"'{text}' gives {key or 'a value'} twice", about)
         given[key] = value
-    return Spec(name.strip(), tuple(given.items()))
+    return Spec(_plain(name), tuple(given.items()), text.strip())
+
+
+def _split(text: str, mark: str, about: str) -> list[str]:
+    """Split at a mark that stands outside of double quotes; the quotes stay. Raises UsageError for an open quote."""
+    if text.count('"') % 2:
+        raise UsageError(f"a quote is not closed in '{text}'", about)
+    pieces = [""]
+    for index, chunk in enumerate(re.split('("[^"]*")', text)):
+        first, *others = [chunk] if index % 2 else chunk.split(mark)
+        pieces[-1] += first
+        pieces += others
+    return pieces
+
+
+def _has(text: str, mark: str) -> bool:
+    return mark in re.sub('"[^"]*"?', "", text)
+
+
+def _plain(text: str) -> str:
+    return text.strip().replace('"', "")
 
 
 def resolve(spec: Spec, options: Sequence[Option], about: str = "") -> dict[str, Value]:
@@ -77,12 +106,14 @@ def _find(spec: Spec, key: str, options: Sequence[Option], about: str) -> Option
 
 def canonical(values: Mapping[str, Value], options: Sequence[Option]) -> str:
     """Write typed options as the one text used in keys and tables: sorted, defaults left out."""
-    defaults = {option.name: option.default for option in options}
-    changed = {key: value for key, value in values.items() if value != defaults.get(key)}
-    return ",".join(f"{key}={_text(value)}" for key, value in sorted(changed.items()))
+    declared = {option.name: option for option in options}
+    changed = {key: value for key, value in values.items() if value != declared[key].default}
+    return ",".join(f"{key}={_text(value, declared[key].is_path)}" for key, value in sorted(changed.items()))
 
 
-def _text(value: Value) -> str:
+def _text(value: Value, is_path: bool) -> str:
+    if is_path:
+        return Path(str(value)).name
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

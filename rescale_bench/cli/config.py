@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.machine.writing import reason
+from rescale_bench.machine.plain_yaml import read_yaml
 from rescale_bench.runner.request import Request
 
 LISTS = ("methods", "datasets", "scales", "metrics", "codecs", "plugins")
@@ -41,25 +41,10 @@ def _from_environment(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
-    import yaml
-
     try:
-        # BaseLoader keeps every scalar as its text, so 4.0 and 2.50 stay the decimals they were written as.
-        text = path.read_text(encoding="utf-8")
-        tree, content = yaml.compose(text, Loader=yaml.BaseLoader), yaml.load(text, Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise UsageError(f"--config: cannot read {path}: {reason(error)}") from None
-    # Escapes beyond Unicode raise ValueError or OverflowError, thousands of brackets RecursionError.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise UsageError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"--config: {path} must hold 'key: value' lines such as 'methods: [bicubic, irn]'")
-    lines: dict[str, int] = {}
-    for node, _ in tree.value if tree else ():  # PyYAML keeps the last of two equal keys and says nothing
-        line = node.start_mark.line + 1
-        if node.value in lines:
-            raise UsageError(f"--config: {path}: {node.value} stands twice, in lines {lines[node.value]} and {line}")
-        lines[node.value] = line
+        content = read_yaml(path, "methods: [bicubic, irn]")
+    except UsageError as error:
+        raise UsageError(f"--config: {error}") from None
     for key in content:
         if key not in keys:
             raise UnknownNameError(f"key in {path}", str(key), keys)

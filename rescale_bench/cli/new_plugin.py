@@ -17,6 +17,9 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("new-plugin", help="write an installable plugin project with a working method")
     parser.add_argument("name", metavar="NAME", help="of the method: small letters, digits, hyphens (my-method)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="new folder (default: rescale-bench-NAME)")
+    parser.add_argument(
+        "--program", action="store_true", help="write a method of two commands instead: a YAML file and a script"
+    )
     add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
@@ -24,11 +27,15 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Write the project, list its files and say what comes next."""
     del given
-    from rescale_bench.scaffold import new_plugin
+    from rescale_bench.scaffold import new_plugin, new_program
 
-    files = new_plugin(known.name, registry(known), known.output)
+    write = new_program if known.program else new_plugin
+    files = write(known.name, registry(known), known.output)
     for file in files:
         show(printable(str(file)))
+    if known.program:
+        say(f"next: rescale-bench verify '{files[0]}'")
+        return 0
     folder = next(file.parent for file in files if file.name == "pyproject.toml")
     say(f"next: pip install -e '{folder}[dev]' && rescale-bench verify {known.name}")
     return 0

@@ -132,10 +132,10 @@ def round_trips(
     enlarge = partial(halves.up.upscale, received.to(halves.device), float(scale), size)
     up = run_half(halves, "upscale", enlarge, seed + 1, (3, *size), count, idle)
     # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
-    counts = _macs(halves, images[:1], received[:1], scale, size) if macs else (None, None)
-    costs = Costs(
-        down.seconds / count, up.seconds / count, down.peak_mb, up.peak_mb, count_parameters(halves.down), *counts
-    )
+    outside = method.traits.external
+    counts = _macs(halves, images[:1], received[:1], scale, size) if macs and not outside else (None, None)
+    peaks = (None, None) if outside else (down.peak_mb, up.peak_mb)
+    costs = Costs(down.seconds / count, up.seconds / count, *peaks, count_parameters(halves.down), *counts)
     return [
         Sample(
             hr=hr,

@@ -34,7 +34,8 @@ class Given:
 class Cell:
     """One round trip to be run, as plain values.
 
-    cell: the key. method: the name, options: canonical text. weights: tag. files: path by weights part
+    cell: the key. spec: what finds the method again, as the user wrote it ("" for method and options).
+    method: the name, options: canonical text. weights: tag. files: path by weights part
     ("" for random ones). crop: HR sides are cut to multiples of it (variants such as @mod12).
     tile: side of the tiles in LR pixels where one was asked for, else "" (whole, or what is equal to it).
     dtype: "float32", or "bf16" for bfloat16 inside networks. batch: images of one size that may go through a network
@@ -66,6 +67,7 @@ class Cell:
     native: bool = True
     ceiling: bool = False
     given: Given | None = None
+    spec: str = ""
 
     @property
     def origin(self) -> str:
@@ -75,7 +77,7 @@ class Cell:
     @property
     def build(self) -> Hashable:
         """Name what the cell needs built: cells with equal names share one method, built once, and may be one batch."""
-        return self.method, self.options, self.files, self.dtype, self.batch, self.compiled
+        return self.spec, self.method, self.options, self.files, self.dtype, self.batch, self.compiled
 
     def identity(self) -> dict[str, Any]:
         """Lay out what a journal line says about the cell."""
@@ -169,6 +171,7 @@ class Plan:
             native=not method.traits.indirect,
             ceiling=method.traits.ceiling,
             given=picture.given,
+            spec=part.method.spec,
         )
         versions = {"method": method.version, "codec": codec.record.version if codec else ""}
         if picture.given:  # what stands behind the name of a method is its files

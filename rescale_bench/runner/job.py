@@ -76,7 +76,8 @@ class Job:
     @cached_property
     def chosen(self) -> Chosen:
         """The method with its typed options."""
-        return self.registry.choose_method(parse_spec(label(self.cell.method, self.cell.options), "methods"))
+        cell = self.cell
+        return self.registry.choose_method(parse_spec(cell.spec or label(cell.method, cell.options), "methods"))
 
     @property
     def method(self) -> Method:

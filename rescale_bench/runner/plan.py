@@ -61,7 +61,12 @@ def _check_sets(request: Request, metrics: Sequence[Chosen], set_metrics: Sequen
 
 
 def _distinct(chosen: Iterable[Chosen]) -> list[Chosen]:
-    return list({(item.label, item.weights): item for item in chosen}.values())
+    items: dict[tuple[str, str], Chosen] = {}
+    for item in chosen:
+        first = items.setdefault((item.label, item.weights), item)
+        if first.record.version != item.record.version:
+            raise UsageError(f"two different files are called {item.label}; rename one")
+    return list(items.values())
 
 
 def choose_codecs(request: Request, registry: Registry, protocol: Protocol) -> tuple[Chosen | None, ...]:

@@ -31,6 +31,9 @@ FILES: Mapping[str, str] = {
 }
 """What a project is made of, and the template of each file."""
 
+PROGRAM_FILES: Mapping[str, str] = {"{name}.yaml": "program.yaml.j2", "resize.py": "program.py.j2"}
+"""The same of a program as a method."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -62,12 +65,16 @@ def new_plugin(name: str, registry: Registry, folder: Path | None = None) -> lis
     """
     project = Project(check_name(name, registry))
     target = Path(project.distribution) if folder is None else folder
-    if target.exists() or target.is_symlink():
-        raise UsageError(f"{target} is there already; give another folder", "output")
-    try:
-        return _written(target, rendered(project))
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {reason(error)}") from None
+    return _written(target, rendered(project))
+
+
+def new_program(name: str, registry: Registry, folder: Path | None = None) -> list[Path]:
+    """Write a program as a method, a YAML file and what it names, and return its files.
+
+    folder: where to (default: NAME here). Raises UsageError as new_plugin does.
+    """
+    project = Project(check_name(name, registry))
+    return _written(Path(name) if folder is None else folder, rendered(project, PROGRAM_FILES))
 
 
 def check_name(name: str, registry: Registry) -> str:
@@ -93,7 +100,7 @@ def check_name(name: str, registry: Registry) -> str:
     return name
 
 
-def rendered(project: Project) -> dict[str, str]:
+def rendered(project: Project, files: Mapping[str, str] = FILES) -> dict[str, str]:
     """Fill in the templates: text by path relative to the project's folder."""
     import jinja2
 
@@ -101,10 +108,10 @@ def rendered(project: Project) -> dict[str, str]:
     settings = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     values = {"project": project, "wanted": compatible(rescale_bench.__version__)}
     return {
-        path.format(module=project.module): settings.from_string(
+        path.format(module=project.module, name=project.name): settings.from_string(
             folder.joinpath(template).read_text(encoding="utf-8")
         ).render(values)
-        for path, template in FILES.items()
+        for path, template in files.items()
     }
 
 
@@ -115,6 +122,16 @@ def compatible(version: str) -> str:
 
 
 def _written(target: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write all files to a new folder. Raises UsageError where it exists or cannot be written."""
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} is there already; give another folder", "output")
+    try:
+        return _written_together(target, texts)
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {reason(error)}") from None
+
+
+def _written_together(target: Path, texts: Mapping[str, str]) -> list[Path]:
     """Write all files beside the target and move them there together: there is never half a project."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
