@@ -119,10 +119,9 @@ class Mixture(nn.Module):
         return (self.shares * self.means).sum()
 
     def draw(self, shape: torch.Size) -> torch.Tensor:
-        """Draw elements from PyTorch's global CPU generator, so that they do not depend on the device."""
-        chosen = torch.multinomial(self.shares.cpu(), shape.numel(), replacement=True).view(shape)
-        drawn: torch.Tensor = self.means.cpu()[chosen] + self.deviations.cpu()[chosen] * torch.randn(shape)
-        return drawn.to(self.gmm_para.device)
+        """Draw elements from PyTorch's global CPU generator, so that they do not depend on the device: CPU only."""
+        chosen = torch.multinomial(self.shares, shape.numel(), replacement=True).view(shape)
+        return self.means[chosen] + self.deviations[chosen] * torch.randn(shape)
 
 
 class Simulation(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import partial
 
@@ -24,6 +25,7 @@ class SainRescaler(FixedScaleRescaler):
     def __init__(self, network: Sain, device: str, latent: str) -> None:
         """Take a loaded network and the kind of latent: drawn from the mixture, its mean, or zero."""
         super().__init__(network.layout.scale, parameter_count=parameter_count(network))
+        self.draw = copy.deepcopy(network.gmm).draw  # the mixture stays on the CPU, where draws are made
         self.network, self.latent = network.to(device), latent
 
     def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
@@ -37,7 +39,7 @@ class SainRescaler(FixedScaleRescaler):
     def _z(self, lr: torch.Tensor) -> torch.Tensor:
         shape = torch.Size((len(lr), self.network.layout.channels - lr.shape[1], *lr.shape[-2:]))
         if self.latent == MIXTURE:
-            return self.network.gmm.draw(shape)
+            return self.draw(shape).to(lr.device)
         value = self.network.gmm.mean() if self.latent == MEAN else lr.new_zeros(())
         return value.expand(shape)
 

@@ -20,4 +20,4 @@ def ycc_to_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
 
 
 def _mixed(matrix: tuple[tuple[float, ...], ...], x: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("jk,nkhw->njhw", x.new_tensor(matrix), x)
+    return torch.einsum("jk,nkhw->njhw", torch.tensor(matrix, dtype=x.dtype, device=x.device), x)

@@ -26,7 +26,9 @@ class ExpertKernel(nn.Module):
 
     def forward(self, steps: tuple[float, float]) -> torch.Tensor:
         """Return the kernel (width, width, 3, 3) for source pixels per output pixel, vertical and horizontal."""
-        shares = self.routing(self.weight_pool.new_tensor(steps)).softmax(0)
+        shares = self.routing(
+            torch.tensor(steps, dtype=self.weight_pool.dtype, device=self.weight_pool.device)
+        ).softmax(0)
         return torch.einsum("e,eoiyx->oiyx", shares, self.weight_pool)
 
 
