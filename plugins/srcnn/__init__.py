@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rescale_bench.networks.super_resolution import SuperResolution
 
-HOME = "http://mmlab.ie.cuhk.edu.hk/projects/SRCNN.html"
+HOME = "https://mmlab.ie.cuhk.edu.hk/projects/SRCNN.html"
 PORT = "https://github.com/yjn870/SRCNN-pytorch"
 PARTS = ("x2", "x3", "x4")
 

@@ -251,7 +251,7 @@ class Features:
     about: str
     """In words, for footnotes: "2048 Inception-v3 features (clean 299×299)"."""
 
-    extract: Callable[[np.ndarray], np.ndarray]
+    compute: Callable[[np.ndarray], np.ndarray]
     """uint8 (H, W, 3) → (d,)."""
 
 

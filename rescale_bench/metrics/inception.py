@@ -35,7 +35,7 @@ SIDE, DIMENSIONS = 299, 2048
 @hookimpl
 def rescale_bench_metrics() -> Iterable[SetMetric]:
     """Yield FID and KID."""
-    features = Features(about=f"{DIMENSIONS} Inception-v3 features (clean {SIDE}×{SIDE})", extract=inception_features)
+    features = Features(about=f"{DIMENSIONS} Inception-v3 features (clean {SIDE}×{SIDE})", compute=inception_features)
     return (
         SetMetric(
             name="fid",

@@ -141,10 +141,10 @@ class _Reader:
         if image.grey:
             raise UndefinedValueError("its features take RGB; under this protocol images have one channel")
         if part == "sr":
-            return features.extract(image.pixels)
+            return features.compute(image.pixels)
         key = features, hashlib.sha256(repr(image.pixels.shape).encode() + image.pixels.tobytes()).digest()
         if key not in self.hr:
-            self.hr[key] = features.extract(image.pixels)
+            self.hr[key] = features.compute(image.pixels)
         return self.hr[key]
 
 
