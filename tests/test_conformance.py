@@ -9,12 +9,14 @@ from rescale_bench.api.scales import parse_scales
 from rescale_bench.roundtrip.conformance import SIZES, verify
 
 REGISTRY = load_registry()
-WHOLE = sorted(name for name, method in REGISTRY.methods.items() if method.halves == {"down", "up"})
+# What options make is checked where there are files: tests/test_plugin_graph.py.
+METHODS = {name: method for name, method in REGISTRY.methods.items() if method.configure is None}
+WHOLE = sorted(name for name, method in METHODS.items() if method.halves == {"down", "up"})
 CLASSIC = [name for name in WHOLE if not all_parts(REGISTRY.methods[name])]
 LEARNED = [name for name in WHOLE if name not in CLASSIC]
 HALVES = {
     name: f"bicubic+{name}" if method.halves == {"up"} else f"{name}+bicubic"
-    for name, method in REGISTRY.methods.items()
+    for name, method in METHODS.items()
     if len(method.halves) == 1 and method.locate is None  # those with files of their own: tests/test_plugin_zoo.py
 }
 DERIVED = [*HALVES.values(), "bicubic+lanczos3", "bicubic+edsr-baseline-type1", "irn-type3", "irn-ceil", "fgrn-type3"]

@@ -58,7 +58,7 @@ def test_constraints_pin_what_is_needed():
         line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split("\n")
     }
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["iqa"], *extras["zoo"], *extras["dev"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["iqa"], *extras["zoo"], *extras["onnx"], *extras["dev"]]
     names = {line.split(">")[0].split("=")[0].split("<")[0].lower() for line in wanted}
     assert {name.replace("_", "-") for name in names} <= pinned
 
@@ -101,7 +101,7 @@ def test_the_wheel_holds_plugins_weights_templates_and_tables(built):
     }
     assert wanted - names == set()
     assert sum(name.endswith(".safetensors") for name in names) >= 4
-    assert sum(name.startswith("rescale_bench/scaffold/templates/") for name in names) == 6
+    assert sum(name.startswith("rescale_bench/scaffold/templates/") for name in names) == 8
     # Nothing else but the metadata: no tests, no folder of somebody's run.
     assert {name for name in names - wanted if ".dist-info/" not in name} == set()
 
