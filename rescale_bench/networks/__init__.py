@@ -1,1 +1,1 @@
-"""."""
+"""Blocks of networks that several plugins share, and wrappers for plugin authors."""
