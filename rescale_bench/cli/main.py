@@ -25,6 +25,7 @@ from rescale_bench.cli import (
     report,
     run,
     score,
+    shrink,
     table,
     train,
     verify,
@@ -36,7 +37,7 @@ from rescale_bench.machine.printable import printable
 
 VERBS = (
     run, score, info, table, plot, report, export, merge, compare, check, published, distribution, prepare, train,
-    verify, new_plugin, doctor,
+    verify, new_plugin, shrink, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,
 or a folder or disk that cannot be used (results kept), 3 regression found, 4 nothing comparable, 130 interrupted.

@@ -44,15 +44,26 @@ def encode_decode(codec: Codec, pixels: np.ndarray, options: Mapping[str, Value]
     values = {option.name: option.default for option in codec.options} | dict(options)
     try:
         file = codec.encode(np.ascontiguousarray(pixels), values)
-        decoded = _as_sent(codec.decode(file), pixels.shape[2])
     except Exception as error:
         raise CodecError(f"codec {codec.name}: {type(error).__name__}: {error}") from error
+    decoded = decode(codec, file, pixels.shape[2])
     if decoded.shape != pixels.shape or decoded.dtype != np.uint8:
         raise CodecError(f"codec {codec.name}: uint8 {pixels.shape} went in, {decoded.dtype} {decoded.shape} came back")
     if is_lossless(codec, values) and not np.array_equal(decoded, pixels):
         count = int((decoded != pixels).sum())
         raise CodecError(f"codec {codec.name} is lossless by its record but changed {count} of {pixels.size} values")
     return file, decoded
+
+
+def decode(codec: Codec, file: bytes, channels: int) -> np.ndarray:
+    """Decode a file to (H, W, C) as the codec gives it; a grey image that was stored with three channels gets one.
+
+    channels: of the image that was encoded, 1 or 3. Raises CodecError when the codec fails.
+    """
+    try:
+        return _as_sent(codec.decode(file), channels)
+    except Exception as error:
+        raise CodecError(f"codec {codec.name}: {type(error).__name__}: {error}") from error
 
 
 def _as_sent(decoded: np.ndarray, channels: int) -> np.ndarray:

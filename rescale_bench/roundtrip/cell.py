@@ -13,12 +13,12 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rescale_bench.api.records import Codec, Costs, Method, Protocol, Rescaler, Sample, Value, count_parameters
-from rescale_bench.codecs import encode_decode
+from rescale_bench.api.records import Codec, Costs, Method, Protocol, Sample, Value, count_parameters
+from rescale_bench.codecs import decode, encode_decode
 from rescale_bench.errors import MethodError, NotNativeError
 from rescale_bench.machine import profiling
 from rescale_bench.protocols.named import crop_multiple, reference_size
-from rescale_bench.roundtrip.halves import Halves, run_half
+from rescale_bench.roundtrip.halves import Halves, Run, run_half
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,17 +120,12 @@ def round_trips(
 
     method, count = halves.method, len(hrs)
     idle = 0 if fresh else IDLE + count * IDLE_PER_PIXEL * hrs[0].shape[-2] * hrs[0].shape[-1]
-    if scale not in method.scales:
-        raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
     size = (hrs[0].shape[-2], hrs[0].shape[-1])
     images = _stacked([_to_input(hr, halves.device) for hr in hrs])
-    expected = None if method.traits.ceiling else (method.lr_channels, *reference_size(size, scale))
-    shrink = partial(halves.down.downscale, images.clone(), float(scale))
-    down = run_half(halves, "downscale", shrink, seed, expected, count, idle)
+    down = _downscale(halves, images.clone(), scale, seed, idle)
     files = [_through_file(lr, protocol, method, loop) for lr in down.images]
     received = _stacked([each for _, _, each in files])
-    enlarge = partial(halves.up.upscale, received.to(halves.device), float(scale), size)
-    up = run_half(halves, "upscale", enlarge, seed + 1, (3, *size), count, idle)
+    up = _upscale(halves, received, scale, size, seed, idle)
     # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
     outside = method.traits.external
     counts = _macs(halves, images[:1], received[:1], scale, size) if macs and not outside else (None, None)
@@ -152,16 +147,53 @@ def round_trips(
     ]
 
 
+def downscale_file(
+    halves: Halves, hr: torch.Tensor, scale: Decimal, protocol: Protocol, loop: Loop, seed: int
+) -> bytes:
+    """Shrink an image into the LR file that round_trip sends, from the same arguments.
+
+    Raises MethodError, also for a ceiling, which sends no file, and CodecError.
+    """
+    down = _downscale(halves, _to_input(hr, halves.device), scale, seed)
+    _, file, _ = _through_file(down.images[0], protocol, halves.method, loop)
+    if file is None:
+        raise MethodError(f"{halves.method.name} is a ceiling and no rescaler: its small image does not fit a file")
+    return file
+
+
 def upscale_file(
-    up: Rescaler, method: Method, loop: Loop, file: bytes, scale: Decimal, size: tuple[int, int], seed: int
+    halves: Halves, loop: Loop, file: bytes, scale: Decimal, size: tuple[int, int], seed: int
 ) -> torch.Tensor:
     """Restore an image from its LR file alone, as round_trip does; returns (3, H, W) in [0, 1].
 
-    seed: the one that round_trip was given.
+    size: of the HR (height, width). seed: the one that round_trip was given.
+    Raises CodecError for a file that cannot be decoded, MethodError for an LR of another size and for a broken half.
     """
-    received = _received(loop.codec.decode(file)).to("cpu")
-    enlarge = partial(up.upscale, received, float(scale), size)
-    return run_half(Halves(method, up, up), "upscale", enlarge, seed + 1, (3, *size)).images[0]
+    method = halves.method
+    received = _received(decode(loop.codec, file, method.lr_channels))
+    low, due = tuple(received.shape[1:]), (method.lr_channels, *reference_size(size, scale))
+    if low != due:
+        found, wanted = ("×".join(map(str, shape)) for shape in (low, due))
+        raise MethodError(f"{method.name}: an LR of {found} where {size[0]}×{size[1]} at scale {scale} has {wanted}")
+    return _upscale(halves, received, scale, size, seed).images[0]
+
+
+def _downscale(halves: Halves, images: torch.Tensor, scale: Decimal, seed: int, idle: int = 0) -> Run:
+    """Run the downscaler on images (N, 3, H, W) in [0, 1] on its device. idle: as in run_half. Raises MethodError."""
+    method, size = halves.method, (images.shape[-2], images.shape[-1])
+    if scale not in method.scales:
+        raise NotNativeError(f"{method.name} serves {method.scales}, not {scale}")
+    expected = None if method.traits.ceiling else (method.lr_channels, *reference_size(size, scale))
+    shrink = partial(halves.down.downscale, images, float(scale))
+    return run_half(halves, "downscale", shrink, seed, expected, len(images), idle)
+
+
+def _upscale(
+    halves: Halves, received: torch.Tensor, scale: Decimal, size: tuple[int, int], seed: int, idle: int = 0
+) -> Run:
+    """Run the upscaler on what _received gave, to images of the given size. Raises MethodError."""
+    enlarge = partial(halves.up.upscale, received.to(halves.device), float(scale), size)
+    return run_half(halves, "upscale", enlarge, seed + 1, (3, *size), len(received), idle)
 
 
 def cell_seed(seed: int, *identity: str) -> int:

@@ -64,7 +64,8 @@ class Subject:
 
     def restore(self, file: bytes, scale: Decimal, size: tuple[int, int]) -> str:
         """Run the upscaler alone on a file, in a process that may never have seen the image."""
-        sr = upscale_file(self.build(scale), self.method, self.loop, file, scale, size, SEED)
+        up = self.build(scale)
+        sr = upscale_file(Halves(self.method, up, up), self.loop, file, scale, size, SEED)
         return _hash(levels.to_levels(sr, self.protocol.sr_rounding))
 
 

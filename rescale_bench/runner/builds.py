@@ -68,12 +68,13 @@ class Build:
         """LR pixels that a tile needs around it, None where tiles cannot equal the whole."""
         return margin_of(self.halves.method, self.states, self.options)
 
-    def halves_for(self, job: Job, count: int) -> tuple[Halves, int]:
-        """Return the halves for images like a job's, and the side of their tiles (LR pixels, 0: they take it whole).
+    def halves_for(self, job: Job, size: tuple[int, int], count: int = 1) -> tuple[Halves, int]:
+        """Return the halves for a job's scale and the side of their tiles (LR pixels, 0: they take the whole image).
 
-        count: images that run at once. Raises MethodError where the memory holds one of them at most.
+        size: of the HR images (height, width). count: images that run at once.
+        Raises MethodError where the memory holds one of them at most.
         """
-        core = self._core(job, count)
+        core = self._core(job, size, count)
         if not core:
             return self.halves, 0
         if count > 1:
@@ -81,7 +82,7 @@ class Build:
         down, up = (Tiled(half, self.margin or 0, core) for half in (self.halves.down, self.halves.up))
         return replace(self.halves, down=down, up=up), core
 
-    def _core(self, job: Job, count: int) -> int:
+    def _core(self, job: Job, size: tuple[int, int], count: int) -> int:
         if job.cell.tile:
             return int(job.cell.tile)
         if not self.setup.auto_tile or self.margin is None:
@@ -92,5 +93,4 @@ class Build:
             self.per_pixel[job.cell.scale] = bytes_per_pixel(self.halves.down, scale, device)
         give_back()  # what earlier cells freed is free
         free = free_bytes(device, self.setup.memory_limit, self.setup.share)
-        size = (job.hr.shape[-2], job.hr.shape[-1])
         return fitting_core(count * self.per_pixel[job.cell.scale], size, scale, self.margin, free)

@@ -31,7 +31,7 @@ def plan(request: Request, registry: Registry) -> Plan:
     codecs = choose_codecs(request, registry, protocol)
     notes: list[str] = []
     pictures = _pictures(request, registry, notes)
-    parts = [part for method in methods for part in _parts(method, scales, codecs, request, registry, notes)]
+    parts = [part for method in methods for part in method_parts(method, scales, codecs, request, registry, notes)]
     if not parts or not pictures:
         raise UsageError("nothing to run: " + "; ".join(notes))
     return Plan(request, protocol, metrics, set_metrics, tuple(pictures), tuple(parts), tuple(notes))
@@ -117,7 +117,7 @@ def looked_at(path: Path) -> tuple[str, int]:
 # --- parts -----------------------------------------------------------------------
 
 
-def _parts(
+def method_parts(
     method: Chosen,
     scales: Sequence[Decimal],
     codecs: tuple[Chosen | None, ...],
@@ -125,7 +125,7 @@ def _parts(
     registry: Registry,
     notes: list[str],
 ) -> Iterator[Part]:
-    """Choose a method's weights, and together those scales that take the same."""
+    """Choose a method's weights, and together those scales that take the same; what is left out is put into notes."""
     record: Method = method.record
     served = [scale for scale in scales if scale in record.scales]
     notes.extend(_not_served(method, [scale for scale in scales if scale not in served], registry))

@@ -120,7 +120,7 @@ class Trips:
     def _run(self, jobs: Sequence[Job]) -> None:
         first, cell = jobs[0], jobs[0].cell
         build = self.builds.get(cell.build, lambda: Build(first, self.setup))
-        halves, core = build.halves_for(first, len(jobs))
+        halves, core = build.halves_for(first, (first.hr.shape[-2], first.hr.shape[-1]), len(jobs))
         trips = partial(
             round_trips,
             halves,

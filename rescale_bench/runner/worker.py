@@ -22,12 +22,8 @@ class Worker:
     """Runs cells in one process, and keeps what the next ones may need: images, and methods that were built."""
 
     def __init__(self, setup: Setup, registry: Registry) -> None:
-        """Fix the number of threads, and what trades float32's accuracy for speed, for this process."""
-        import torch
-
-        torch.set_num_threads(setup.threads)
-        exact_float32()
-        keep_freed_memory()
+        """Settle the process, and find the metrics. Raises UsageError."""
+        settle_process(setup)
         self.setup, self.registry = setup, registry
         self.metrics = [registry.choose_metric(parse_spec(text, "metrics")) for text in setup.metrics]
         self.images, self.trips = Images(), Trips(setup, self.metrics)
@@ -82,6 +78,15 @@ class Worker:
 
     def _score(self, jobs: Sequence[Job]) -> list[Line]:
         return [score(job, self.metrics, self.setup) for job in jobs]
+
+
+def settle_process(setup: Setup) -> None:
+    """Fix the number of threads, and what trades float32's accuracy for speed, for this process."""
+    import torch
+
+    torch.set_num_threads(setup.threads)
+    exact_float32()
+    keep_freed_memory()
 
 
 def _one_thread() -> None:
