@@ -78,7 +78,8 @@ def call_shrink(known: argparse.Namespace, given: Sequence[str]) -> int:
         _refuse_existing(beside(target), path, known.force)
         write_small(target, file, notes)
         name = method_label(notes.method, notes.options, notes.weights)
-        return f"{target}: {name} ×{notes.scale} of {notes.width}×{notes.height} pixels, {target.stat().st_size} bytes"
+        size = target.stat().st_size / 1000
+        return f"{target}: {name} ×{notes.scale} of {notes.width}×{notes.height} pixels, {size:.1f} kB"
 
     return _each(known, single, targets, shrink)
 

@@ -128,7 +128,8 @@ class Single:
 
     def __init__(self, request: Request, registry: Registry) -> None:
         """Take device, threads, tiles, memory and seed from a request. Raises UnavailableError for an absent device."""
-        self.request, self.registry = request, registry
+        # Where nothing can be tiled, auto needs no remark: it is what is done unless asked for.
+        self.request, self.registry = replace(request, tile=request.fixed_tile or "off"), registry
         self.setup = Setup(
             plugins=registry.files,
             metrics={},
@@ -190,7 +191,6 @@ class Single:
         parts = tuple(method_parts(method, (scale,), (codec,), request, self.registry, left_out))
         if not parts:
             raise UsageError("; ".join(left_out), "scales")
-        self.remarks.update(dict.fromkeys(left_out))
         picture = Picture("", path.stem, str(path), 1, image_sha256, 0)
         (cell,) = Plan(request, self.registry.choose_protocol(PROTOCOL), (), (), (picture,), parts)
         return Job(cell, self.registry)
