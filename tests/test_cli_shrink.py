@@ -205,6 +205,27 @@ def test_damaged_notes_are_one_line(photo, capsys, text):
     assert err == "rescale-bench: small.png: what it says about how it was made cannot be read\n"
 
 
+@pytest.mark.parametrize("name", ["theirs.yaml", "./theirs.yaml", "bicubic+theirs.yaml", "graph"])
+def test_a_file_from_elsewhere_runs_no_program(photo, capsys, name):
+    mark = photo.parent / "was_run"
+    command = f"touch {mark}"
+    (photo.parent / "theirs.yaml").write_text(
+        f'scales: [2]\ndown: "{command} {{hr}} {{lr}}"\nup: "{command} {{lr}} {{sr}}"\n'
+    )
+    notes = Notes(name, "2", 60, 40, version="1")
+    file = with_comment(encode_decode(load_registry().codecs["png"], toys.picture(20, 30), {})[0], notes.write())
+    (photo.parent / "small.png").write_bytes(file)
+    code, _, err = call(capsys, "restore", "small.png", "-o", "back.png")
+    assert code == 1
+    assert err == (
+        f"rescale-bench: --method: small.png asks for '{name}', which stands for files of its maker; name the method\n"
+    )
+    assert not mark.exists()
+    if name == "theirs.yaml":  # the user may
+        call(capsys, "restore", "small.png", "-o", "back.png", "-m", "./theirs.yaml")
+        assert mark.exists()
+
+
 def test_notes_that_ask_for_a_huge_picture_are_refused(photo, capsys):
     notes = Notes("bicubic", "2", 10**6, 10**6, version="1")
     file = with_comment(encode_decode(load_registry().codecs["png"], toys.picture(20, 30), {})[0], notes.write())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 PROTOCOL = "rgb8-whole"
 """Whole images, RGB, 8 bit on both ends: what people expect of a file."""
+
+
+NAME = re.compile(r"[A-Za-z0-9_@+-]+")
+"""Methods that notes may name: no path (programs are YAML files that are named by theirs)."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,8 @@ class Single:
                 "methods",
             )
         notes = noted or Notes("", "", 0, 0)
+        if not asked.method:
+            self._refuse_files(path, notes)
         method = self.registry.choose_method(_spec(notes, asked), "methods")
         scale = parse_scale(asked.scale or notes.scale)
         job = self._job(path, method, scale, codec, notes.image_sha256, notes.seed)
@@ -184,6 +191,14 @@ class Single:
             upscale_file(halves, job.loop, file, scale, size, job.seed), job.protocol.sr_rounding
         )  # fmt: skip
         return restored.permute(1, 2, 0).contiguous().numpy()
+
+    def _refuse_files(self, path: Path, notes: Notes) -> None:
+        """Refuse notes that name files as a method: a picture from elsewhere must run no program. Raises UsageError."""
+        name = notes.method
+        if not NAME.fullmatch(name) or any(option.is_path for option in self.registry.method(name).options):
+            raise UsageError(
+                f"{path} asks for '{name}', which stands for files of its maker; name the method", "methods"
+            )
 
     def _job(self, path: Path, method: Chosen, scale: Decimal, codec: Chosen, image_sha256: str, seed: int) -> Job:
         """Make the job that a run would make of an image. Raises UsageError, UnavailableError."""
