@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -149,6 +150,19 @@ def test_a_program_that_goes_wrong_is_a_failed_row(tmp_path, small, command, say
     assert says in error
     assert "\n" not in error
     assert time.monotonic() - begun < 60
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux tells whose children processes are")
+def test_a_cell_that_is_stopped_takes_its_program_with_it(tmp_path, small):
+    (tmp_path / "hang.py").write_text(
+        "import os, sys, time\nopen(sys.argv[1], 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    (tmp_path / "hang.yaml").write_text('up: "{python} hang.py {folder}/pid {lr} {sr}"\nscales: [2]\n')
+    method = f"bicubic+{tmp_path / 'hang.yaml'}"
+    assert main(["run", "-m", method, "--timeout", "15", "--metrics", "psnr_y", *small]) == 1
+    assert rows(tmp_path)["status"].tolist() == ["failed"]
+    status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/status")
+    assert not status.exists() or "zombie" in status.read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ children through multiprocessing).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -15,6 +16,8 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from rescale_bench.api.registry import load_registry
@@ -157,8 +160,21 @@ def _take_in(stream: IO[bytes], answers: queue.SimpleQueue[Any]) -> None:
         answers.put(GONE)
 
 
+def _descendants(pid: int) -> Iterator[int]:
+    """List the processes below one, programs of methods among them; only Linux tells."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                yield child
+                yield from _descendants(child)
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    started = list(_descendants(process.pid))  # listed first: nobody tells whose they were once it is gone
     process.kill()
+    for pid in started:
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(pid, signal.SIGKILL)
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
