@@ -191,19 +191,20 @@ def test_a_legend_takes_over_where_names_do_not_fit():
 
 
 def test_spread_moves_as_little_as_possible():
-    assert spread([10.0, 50.0], 10, 0, 100) == [10, 50]
-    assert spread([20.0, 20.0], 10, 0, 100) == [15, 25]
-    assert spread([2.0, 1.0, 3.0], 10, 0, 100) == [10, 0, 20]
-    assert spread([99.0, 98.0, 5.0], 10, 0, 100) == [100, 90, 5]
-    assert spread([1.0] * 12, 10, 0, 100) is None
-    assert spread([], 10, 0, 100) == []
+    assert spread([10.0, 50.0], [10, 10], 0, 100) == [10, 50]
+    assert spread([20.0, 20.0], [10, 10], 0, 100) == [15, 25]
+    assert spread([20.0, 20.0], [10, 20], 0, 100) == [12.5, 27.5]
+    assert spread([2.0, 1.0, 3.0], [10] * 3, 0, 100) == [10, 0, 20]
+    assert spread([99.0, 98.0, 5.0], [10] * 3, 0, 100) == [100, 90, 5]
+    assert spread([1.0] * 12, [10] * 12, 0, 100) is None
+    assert spread([], [], 0, 100) == []
     generator = np.random.default_rng(2)
     for _ in range(50):
         wanted = list(generator.uniform(0, 100, 8))
-        found = spread(wanted, 9, 0, 100)
-        assert min(b - a for a, b in zip(sorted(found), sorted(found)[1:], strict=False)) > 9 - 1e-9
-        assert all(-1e-9 <= place <= 100 + 1e-9 for place in found)
-        assert np.array_equal(np.argsort(found), np.argsort(wanted))
+        places = spread(wanted, [9] * 8, 0, 100)
+        assert min(b - a for a, b in pairwise(sorted(places))) > 9 - 1e-9
+        assert all(-1e-9 <= place <= 100 + 1e-9 for place in places)
+        assert np.array_equal(np.argsort(places), np.argsort(wanted))
 
 
 def test_looks_differ_in_print_and_are_readable():

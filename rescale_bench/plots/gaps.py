@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import RescaleBenchError
+from rescale_bench.plots.filters import Options, select, usual_scales
 from rescale_bench.plots.rate import DIRECT, RATE, Direct, Point, collect
-from rescale_bench.plots.selection import Options, select, usual_scales
 from rescale_bench.statistics.bdrate import MUCH_OVERLAP, Delta, Interpolation, bd_psnr, bd_rate
 from rescale_bench.tables.model import (
     INCOMPLETE,

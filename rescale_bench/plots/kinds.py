@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.compose import Plan, compose
+from rescale_bench.plots.filters import Options, Selection, select
 from rescale_bench.plots.rate import plan_rate
 from rescale_bench.plots.scale import plan_scale
 from rescale_bench.plots.scatter import SECONDS, plan_cost, plan_lr, plan_parameters
-from rescale_bench.plots.selection import Options, Selection, select
 from rescale_bench.plots.strip import plan_strip
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def figure(
 
     direct: (data set, scale) → DirectCurve, drawn by rate-distortion; absent: why there is none elsewhere, noted below
     it. options: the fields of
-    rescale_bench.plots.selection.Options (metrics, datasets, methods, scales, codecs, protocol, reference, relative).
+    rescale_bench.plots.filters.Options (metrics, datasets, methods, scales, codecs, protocol, reference, relative).
     Raises UnknownNameError for names that the run lacks, UsageError where several protocols or nothing is left.
     """
     if kind not in KINDS:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.direct import DirectCurve
+from rescale_bench.plots.filters import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.labels import Anchor
-from rescale_bench.plots.scale import along, limits, panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
+from rescale_bench.plots.scale import limits, panel_title
 from rescale_bench.plots.style import GREY, Style
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ def collect(selection: Selection, metric: str, dataset: str, scale: str) -> list
 def _draw(found: Sequence[Rates], styles: Mapping[str, Style], direct: DirectCurve | None, axes: Axes) -> Drawn:
     axes.set_xscale("log")
     anchors: list[Anchor] = []
-    obstacles: list[Point] = []
     everything = [point for one in found for points in one.curves.values() for point in points]
     if direct is not None:
         shown = [point for point in direct.points if _near(point, everything)]
@@ -144,7 +143,6 @@ def _draw(found: Sequence[Rates], styles: Mapping[str, Style], direct: DirectCur
             linewidth=1.2,
             zorder=2,
         )
-        obstacles += _along_log(direct.points)
         anchors.append(Anchor(*(shown or list(direct.points))[-1], DIRECT, DIRECT_STYLE))
     for one in found:
         style = styles[one.label]
@@ -154,13 +152,12 @@ def _draw(found: Sequence[Rates], styles: Mapping[str, Style], direct: DirectCur
                 *zip(*points, strict=True), color=style.colour, marker=style.marker,
                 linestyle="" if single else style.line, markerfacecolor="white" if single else style.colour, zorder=3,
             )  # fmt: skip
-            obstacles += points if single else _along_log(points)
             if not single or len(one.curves) == 1:
                 anchors.append(Anchor(*points[-1], one.name(family), style))
     _limits(axes, everything)
     axes.set_xlabel("bits per HR pixel [bit/px] ← better")
     axes.set_ylabel(axis_title(found[0].scores[0]))
-    return Drawn(anchors, obstacles=[spot for spot in obstacles if _near(spot, everything)])
+    return Drawn(anchors)
 
 
 def _near(spot: Point, everything: Sequence[Point]) -> bool:
@@ -183,7 +180,3 @@ def _limits(axes: Axes, everything: Sequence[Point]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _along_log(points: Sequence[Point]) -> list[Point]:
-    return [(10**x, y) for x, y in along([(math.log10(x), y) for x, y in points])]

@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
+from rescale_bench.plots.filters import Options, Selection, axis_title, left_out, usable
 from rescale_bench.plots.labels import Anchor
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable
 from rescale_bench.plots.style import Style
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ def plan_scale(selection: Selection, options: Options) -> Plan:
         columns=min(columns, 3),
         notes=[*_notes(drawn, selection), *left_out(drawn, selection)],
         styles=looks,
-        names=list(looks),
     )
 
 
@@ -110,12 +108,11 @@ def _draw(
             lines.setdefault(selection.name(score), []).append(score)
     if relative:
         axes.axhline(0, color="black", linewidth=1.0, zorder=1.5)
-    anchors, obstacles = [], []
+    anchors = []
     for name, line in lines.items():
         points = [(float(score.group.scale), height_of(score, relative) or 0.0) for score in line]
         _line(axes, line, points, looks[name])
         anchors.append(Anchor(*points[-1], name, looks[name]))
-        obstacles += along(points)
     _limits(axes, lines, relative)
     scales = sorted({Decimal(score.group.scale) for score in found})
     if len(scales) <= TICKS:
@@ -126,7 +123,7 @@ def _draw(
     last, reach = float(scales[-1]), 0.15 * float(scales[-1] - scales[0])
     # At a single scale there is no line to lead to: names stand beside their points.
     early = anchors if len(scales) == 1 else [anchor for anchor in anchors if last - anchor.x > reach]
-    return Drawn(early, [anchor for anchor in anchors if anchor not in early], obstacles)
+    return Drawn(early, [anchor for anchor in anchors if anchor not in early])
 
 
 def _line(axes: Axes, line: Sequence[Score], points: Sequence[tuple[float, float]], style: Style) -> None:
@@ -170,12 +167,3 @@ def limits(values: Sequence[float], intervals: Sequence[tuple[float, float]] = (
     down = min([low, *(centre - half for centre, half in intervals)])
     up = max([high, *(centre + half for centre, half in intervals)])
     return max(down, low - span / 3) - 0.06 * span, min(up, high + span / 3) + 0.06 * span
-
-
-def along(points: Sequence[tuple[float, float]], steps: int = 24) -> list[tuple[float, float]]:
-    """List places along a broken line, for names to stay off."""
-    return [
-        (a + (c - a) * step / steps, b + (d - b) * step / steps)
-        for (a, b), (c, d) in pairwise(points)
-        for step in range(steps + 1)
-    ]

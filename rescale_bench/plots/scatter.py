@@ -10,10 +10,9 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 from rescale_bench.plots.compose import Drawn, Panel, Plan
+from rescale_bench.plots.filters import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.labels import Anchor
-from rescale_bench.plots.scale import along as places_along
 from rescale_bench.plots.scale import banded, height_of, limits, native_note, panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.style import GREY, Style
 
 if TYPE_CHECKING:
@@ -146,8 +145,8 @@ def _draw(
     reach = [end for _, (x, low, high) in places if x in regular for end in (low, high)]
     if along.log:
         axes.set_xscale("log")
-    edge, fence = _edge(axes, along, reach, any(x not in regular for _, (x, _, _) in places))
-    anchors, ys, bars, soft = [], [], [], []
+    edge = _edge(axes, along, reach, any(x not in regular for _, (x, _, _) in places))
+    anchors, ys, bars = [], [], []
     for score, (x, low, high) in places:
         y = height_of(score, relative)
         if y is None:
@@ -156,9 +155,7 @@ def _draw(
         half = score.difference.half_width if banded(score) and score.difference else 0.0
         if high > low:
             axes.plot([low, high], [y, y], color=style.colour, linewidth=0.9, zorder=2)
-            soft += _between(axes, (low, y), (high, y))
         if half:
-            soft += _between(axes, (at, y - half), (at, y + half))
             axes.plot([at, at], [y - half, y + half], color=style.colour, linewidth=0.9, alpha=0.8, zorder=2)
         axes.plot(
             [at], [y], color=style.colour, marker=style.marker, markersize=6, linestyle="", zorder=3,
@@ -170,21 +167,11 @@ def _draw(
     axes.set_ylim(*limits(ys, bars))
     axes.set_xlabel(along.title)
     axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))
-    bottom, top = axes.get_ylim()
-    if fence is not None:
-        soft += _between(axes, (fence, bottom), (fence, top))
-    return Drawn(anchors, soft=soft)
+    return Drawn(anchors)
 
 
-def _between(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
-    """List places along a straight bar, even where the x axis is logarithmic."""
-    turn, back = axes.transScale, axes.transScale.inverted()
-    ends = [(float(x), float(y)) for x, y in turn.transform([start, end])]
-    return [(float(x), float(y)) for x, y in back.transform(places_along(ends, 40))]
-
-
-def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> tuple[float, float | None]:
-    """Fix the x axis; return where a value that has no place on it (0, ∞) is drawn, and the fence before it."""
+def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> float:
+    """Fix the x axis; return where a value that has no place on it (0, ∞) is drawn, beyond a fence."""
     if along.log:
         low, high = (math.log10(min(regular)), math.log10(max(regular))) if regular else (0.0, 1.0)
     else:
@@ -198,11 +185,10 @@ def _edge(axes: Axes, along: Along, regular: Sequence[float], needed: bool) -> t
     turn: Callable[[float], float] = (lambda value: 10**value) if along.log else (lambda value: value)
     axes.set_xlim(turn(ends[0]), turn(ends[1]))
     _ticks(axes, along, (low, high))
-    if not (needed and along.edge):
-        return turn(at), None
-    _keep_ticks(axes, turn(fence), along, turn(at))
-    axes.axvline(turn(fence), color=GREY, linewidth=0.7, linestyle=(0, (1, 2)))
-    return turn(at), turn(fence)
+    if needed and along.edge:
+        _keep_ticks(axes, turn(fence), along, turn(at))
+        axes.axvline(turn(fence), color=GREY, linewidth=0.7, linestyle=(0, (1, 2)))
+    return turn(at)
 
 
 def _ticks(axes: Axes, along: Along, ends: tuple[float, float]) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UsageError
 from rescale_bench.plots.compose import Drawn, Panel, Plan
-from rescale_bench.plots.labels import broken, text_size
+from rescale_bench.plots.filters import Options, Selection, axis_title, left_out, usable, usual_scales
+from rescale_bench.plots.labels import broken
 from rescale_bench.plots.scale import panel_title
-from rescale_bench.plots.selection import Options, Selection, axis_title, left_out, usable, usual_scales
 from rescale_bench.plots.style import Style
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
         notes=[*notes, *left_out(drawn, selection), *([passed] if passed else [])],
         styles=looks,
         size=(3.7, max(1.2, STRIP * len(looks) + 0.25)),
-        left=max(text_size(broken(name))[0] for name in looks) / 72 + 0.32,
     )
 
 
