@@ -73,7 +73,7 @@ def _sheet(plan: Plan, named: bool) -> tuple[Figure, bool]:
     columns = min(plan.columns, len(plan.panels))
     rows = -(-len(plan.panels) // columns)
     wide, high = plan.size
-    layout = ConstrainedLayoutEngine(w_pad=0.07)
+    layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07)
     figure = Figure(figsize=(columns * (wide + 1), rows * (high + 1)), dpi=100, layout=layout)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(rows, columns)
