@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     )
     from rescale_bench.networks.fixed_scale import FixedScaleRescaler
     from rescale_bench.networks.luma import LumaRescaler
+    from rescale_bench.python.measuring import open_run, run, score
+    from rescale_bench.python.results import Results
     from rescale_bench.roundtrip.conformance import Finding, verify
     from rescale_bench.runs.folder import read_table
 
@@ -78,6 +80,7 @@ __all__ = [
     "Registry",
     "RescaleBenchError",
     "Rescaler",
+    "Results",
     "Sample",
     "SetMetric",
     "State",
@@ -94,8 +97,11 @@ __all__ = [
     "hookimpl",
     "load_registry",
     "lr_size",
+    "open_run",
     "parse_scales",
     "read_table",
+    "run",
+    "score",
     "verify",
 ]
 
@@ -112,6 +118,8 @@ _HOMES = {
     "api.registry": ("Registry", "load_registry"),
     "api.scales": ("NativeScales", "lr_size", "parse_scales"),
     "runs.folder": ("read_table",),
+    "python.measuring": ("open_run", "run", "score"),
+    "python.results": ("Results",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -117,9 +117,13 @@ def _text(value: Value, is_path: bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+RANDOM, UNVERSIONED = "random", "unversioned"
+"""Words of a weights tag: networks that were drawn, not trained; a method of a session whose code has no version."""
+
+
 def publishable(weights: str) -> bool:
-    """Tell whether all networks behind a weights tag were trained (`random` ones were only drawn)."""
-    return "random" not in weights.split("+")
+    """Tell whether the networks behind a weights tag were trained, and whether the code has a version."""
+    return not {RANDOM, UNVERSIONED} & set(weights.split("+"))
 
 
 def method_label(name: str, options: str, weights: str) -> str:

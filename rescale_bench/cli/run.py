@@ -12,8 +12,8 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
 from rescale_bench.cli.config import make_request
-from rescale_bench.cli.progress import tracked
 from rescale_bench.cli.screen import OTHER, screen, show
+from rescale_bench.runner.progress import tracked
 
 
 def add(verbs: Any) -> None:

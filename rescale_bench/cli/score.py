@@ -8,11 +8,11 @@ from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
 from rescale_bench.cli.config import make_request
-from rescale_bench.cli.progress import tracked
 from rescale_bench.cli.run import tell
 from rescale_bench.cli.screen import show
 from rescale_bench.datasets.selection import MAX_CROP
 from rescale_bench.errors import UsageError
+from rescale_bench.runner.progress import tracked
 
 
 def add(verbs: Any) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rescale_bench.api.scales import parse_scale
 from rescale_bench.api.specs import method_label, parse_spec
 from rescale_bench.cli.common import add_plugin_flag, described, registry, say
-from rescale_bench.cli.progress import tracked
 from rescale_bench.cli.screen import show
 from rescale_bench.errors import RescaleBenchError, UnavailableError, UsageError
+from rescale_bench.runner.progress import tracked
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Chosen, Registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rescale_bench.api.specs import RANDOM, UNVERSIONED
 from rescale_bench.tables.model import INCOMPLETE, NOT_NATIVE
 from rescale_bench.tables.scores import Score, State
 
@@ -12,6 +13,10 @@ WORDS: dict[State, str] = {
     "undefined": "without a defined value and left out of the mean",
 }
 
+UNPUBLISHABLE = {
+    RANDOM: "random: these weights were drawn, not trained; the row tests the harness and is not publishable.",
+    UNVERSIONED: "unversioned: a method of a Python session without a version; the row is not publishable.",
+}
 UNSEALED = "{files}: images made elsewhere; that the upscaler saw the LR file alone is their makers' word."
 WRAPPED = f"{NOT_NATIVE} not native: a wrapper or a model of another scale serves this scale."
 
@@ -40,7 +45,7 @@ def footnotes(
     for state in ("infinite", "undefined"):
         notes.extend(_left_out(scores, state))
     if any(not score.trained for score in scores):
-        notes.append("random: these weights were drawn, not trained; the row tests the harness and is not publishable.")
+        notes.extend(note for word, note in UNPUBLISHABLE.items() if any(word in score.tags for score in scores))
     if any(not score.sealed for score in scores):
         notes.append(UNSEALED)
     if any(score.ceiling for score in scores):

@@ -14,6 +14,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rescale_bench.api.specs import RANDOM
 from rescale_bench.errors import UsageError
 from rescale_bench.statistics import paired as statistics
 from rescale_bench.statistics.paired import Direction, PairedDifference
@@ -161,7 +162,7 @@ def _why(score: Score) -> str:
     if score.about.direction == "none" or not score.about.repeatable:
         return "the metric has no better or no fixed value"
     if not score.trained:
-        return "its weights were drawn, not trained"
+        return "its weights were drawn, not trained" if RANDOM in score.tags else "its code has no version"
     if score.ceiling:
         return "a ceiling, not a rescaler"
     if not score.finite:

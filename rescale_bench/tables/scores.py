@@ -104,7 +104,7 @@ class Whole:
 class Score:
     """One method, one metric, one group.
 
-    label: of the method. native: False where a wrapper serves the scale. trained: False for random weights.
+    label: of the method. native: False where a wrapper serves the scale. tags: words of its weights tag.
     ceiling: True for an upper bound that is no rescaler.
     images: how many the group has. states: image → how its value came out; images without a row are absent.
     finite: image → value (mean over seeds). pixels: image → pixels that weigh it, where the metric is pooled.
@@ -119,7 +119,7 @@ class Score:
     metric: str
     about: About
     native: bool
-    trained: bool
+    tags: frozenset[str]
     ceiling: bool
     images: int
     states: dict[str, State] = field(default_factory=dict)
@@ -129,6 +129,11 @@ class Score:
     difference: PairedDifference | None = None
     whole: Whole | None = None
     sealed: bool = True
+
+    @property
+    def trained(self) -> bool:
+        """Whether the row may be published: False for random weights, and for code without a version."""
+        return publishable("+".join(self.tags))
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
@@ -277,7 +282,7 @@ def _collect(rows: pd.DataFrame) -> list[Score]:
         group, first = Group(*names), int(where[0])
         score = Score(
             group, label, metric, abouts[metric], _true(columns["native"][first]),
-            publishable(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
+            _tags(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
             sealed=columns["origin"][first] == "run",
         )  # fmt: skip
         _fill(score, columns, [int(index) for index in where])
@@ -295,7 +300,7 @@ def _collect_sets(rows: pd.DataFrame) -> list[Score]:
         state = max(map(_state, values, part["status"]), key=WORST.index)
         value = fmean(values) if state in ("finite", "infinite") else None
         score = Score(
-            Group(*names), label, metric, abouts[metric], _true(first["native"]), publishable(first["weights"]),
+            Group(*names), label, metric, abouts[metric], _true(first["native"]), _tags(first["weights"]),
             _true(first["ceiling"], default=False), len(first["images"]), scorable=first["images"],
             whole=Whole(value, " ".join(dict.fromkeys(part["note"])), next(filter(None, part["error"]), "")),
             sealed=first["origin"] == "run",
@@ -355,3 +360,7 @@ def _true(value: Any, default: bool = True) -> bool:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return default
     return str(value).lower() not in ("false", "0", "0.0", "")
+
+
+def _tags(weights: str) -> frozenset[str]:
+    return frozenset(weights.split("+"))
