@@ -169,8 +169,9 @@ def _not_served(method: Chosen, missing: Sequence[Decimal], registry: Registry) 
     if not missing:
         return
     text = f"{method.label} serves {method.record.scales}: {_counted(missing)} left out"
-    for rule in () if method.record.traits.derived else registry.rules:
-        with contextlib.suppress(UsageError):  # where the rule cannot wrap this method
+    wrapping = [rule for rule in registry.rules if "NAME" in rule.form]
+    for rule in () if method.record.traits.derived else wrapping:
+        with contextlib.suppress(RescaleBenchError):  # where the rule cannot wrap this method
             wrapper = registry.method(rule.form.replace("NAME", method.record.name))
             if wrapper.traits.indirect and (served := [scale for scale in missing if scale in wrapper.scales]):
                 text += f"; {wrapper.name} serves {_counted(served)}"
