@@ -44,7 +44,8 @@ def test_versions_agree():
 def test_published_tables_and_types_are_installed():
     from rescale_bench.checks import read_published, shipped_tables
 
-    assert len(read_published(shipped_tables())) == 1694 + 65 + 12
+    tables = (ROOT / "results" / "published").glob("*.csv")
+    assert len(read_published(shipped_tables())) == sum(len(table.read_text().splitlines()) - 1 for table in tables) > 0
     assert resources.files("rescale_bench").joinpath("py.typed").is_file()
 
 
