@@ -92,7 +92,7 @@ def test_a_number_through_a_codec_meets_the_same_codec_alone(published):
 
 
 def test_methods_that_we_lack_have_no_name():
-    assert method_name(method_names(), "IRN", "Table 1", "Bicubic & RCAN", "2", "Set5") is None
+    assert method_name(method_names(), "AIDN", "Table 1", "Bicubic + ArbEDSR (type II)", "2", "Set5") is None
 
 
 def test_a_bicubic_run_reproduces_the_published_row(published):
