@@ -41,6 +41,7 @@ class Cell:
     dtype: "float32", or "bf16" for bfloat16 inside networks. batch: images of one size that may go through a network
     at once. compiled: whether torch.compile is around networks. These three move the last digits: sums in another
     order differ by 1e-7, and a pixel on the edge between two levels is then rounded the other way.
+    damage: what is done to the LR between the halves, "" for nothing.
     given: files that are scored, where no method is run.
     """
 
@@ -64,6 +65,7 @@ class Cell:
     dtype: str = "float32"
     batch: int = 1
     compiled: bool = False
+    damage: str = ""
     native: bool = True
     ceiling: bool = False
     given: Given | None = None

@@ -79,6 +79,7 @@ COLUMNS = (
     Column("image_sha256", "text", "content", "", title="image file"),
     Column("scale", "text", "key", None),  # an exact decimal
     Column("codec", "text", "key", ""),
+    Column("damage", "text", "key", "", since=2, variant="{}"),  # what a platform did to the LR file
     Column("protocol", "text", "key", ""),
     Column("protocol_version", "integer", "content", "", title="protocol version"),
     Column("seed", "integer", "key", 0),
