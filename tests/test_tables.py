@@ -177,6 +177,13 @@ def test_ties_by_printed_value_share_the_mark():
     assert [one["psnr_y ↑ [dB]"].mark for one in cells(board)] == ["best", "best", "second"]
 
 
+def test_a_metric_that_adds_up_has_the_sum_and_no_mean():
+    made = leaderboard(frame(rows("bicubic", [1.0, 2.5], metric="storage_mb", pool="sum", direction="down")))
+    assert cells(made)[0]["storage_mb ↓"].text == "3.500"
+    assert "storage_mb: the sum over the images." in made.sections[0].notes
+    assert made.records[0]["mean"] == 3.5
+
+
 def test_lower_is_better_and_pooled_stands_beside_the_mean():
     sizes = [{"height": 10, "width": 10}, {"height": 30, "width": 10}]
     parts = [

@@ -237,8 +237,9 @@ class Metric(AnyMetric):
     needs: frozenset[str] = frozenset()
     """"macs" (they are counted), "quiet" (nothing may run beside the halves)."""
 
-    pool: Literal["mean", "hr-pixels", "lr-pixels"] = "mean"
-    """The two others also report, beside the mean, a value pooled over images and weighted by those pixels."""
+    pool: Literal["mean", "hr-pixels", "lr-pixels", "sum"] = "mean"
+    """How the values of a data set's images become one: their mean; the mean and, beside it, a value weighted by those
+    pixels; or their sum."""
 
     on_device: bool = False
     """True when measure takes tensors of any device; the others get them on the CPU."""

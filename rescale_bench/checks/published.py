@@ -18,6 +18,7 @@ from rescale_bench.checks.naming import MeanKey, MethodName, MetricName, method_
 from rescale_bench.codecs import is_lossless
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.machine.printable import printable
+from rescale_bench.runs.table import complete
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +74,8 @@ class Comparison:
     """A published number and its measured twin.
 
     method: ours with options and weights (the paper's name where nothing was measured). dataset: ours with its
-    variant. metric: ours. measured: the mean over images, None where the run has no twin. protocol: measured under.
-    images: scored images of those the published mean is over, "5/5". reasons: why this is no reproduction of the
+    variant. metric: ours. measured: the mean over images, or their sum; None where the run has no twin.
+    protocol: measured under. images: scored images of those the published mean is over, "5/5". reasons: why this is no reproduction of the
     published number; empty where it is one. obstacles: those of them that no protocol could remove.
     note: what is known of the published number. key: what the mean is of, None without a twin. expected: the protocol
     that the number was published under, or "unstated".
@@ -156,13 +157,15 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
     frame: tidy rows. registry: says which codecs are lossless. all: list also numbers without a measured twin.
     Each protocol, weights tag and data-set variant that was measured is paired on its own, and says how it differs.
     """
+    frame = complete(frame)
     measured = _measured(frame)
+    sums = frozenset(frame.loc[frame["pool"] == "sum", "metric"])
     names, metrics = method_names(), metric_names()
     found: list[Comparison] = []
     for row in rows:
         # A table of one's own may call methods and metrics by our names.
         name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or _ours(row)
-        pairs = list(_pairs(row, name, metrics, measured, registry))
+        pairs = list(_pairs(row, name, metrics, measured, sums, registry))
         if not pairs and all:
             pairs = [Comparison(row, name.spec, row.dataset, row.metric)]
         found.extend(pairs)
@@ -184,6 +187,7 @@ def _pairs(
     name: MethodName,
     metrics: Sequence[MetricName],
     measured: Mapping[Twin, list[Mean]],
+    sums: frozenset[str],
     registry: Registry,
 ) -> Iterator[Comparison]:
     dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
@@ -198,9 +202,10 @@ def _pairs(
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
             expected = metric.protocol or name.protocol
+            join = math.fsum if key.metric in sums else fmean
             obstacles = tuple(_obstacles(row, key, metric, len(scored), count, registry))
             yield Comparison(
-                row, key.label, key.dataset, key.metric, fmean(scored) if scored else None, key.protocol,
+                row, key.label, key.dataset, key.metric, join(scored) if scored else None, key.protocol,
                 f"{len(scored)}/{count or '?'}", (*_reasons(key, variant, expected, count), *obstacles),
                 "; ".join(filter(None, (row.note, name.note, metric.note))), obstacles, key, expected,
             )  # fmt: skip

@@ -27,7 +27,16 @@ from rescale_bench.tables.model import (
 )
 from rescale_bench.tables.notes import footnotes, incomplete, set_notes
 from rescale_bench.tables.rows import base_name, choose_metrics, prepare
-from rescale_bench.tables.scores import Score, Setting, best_first, by_setting, reference_of, score_record, scores
+from rescale_bench.tables.scores import (
+    PIXELS,
+    Score,
+    Setting,
+    best_first,
+    by_setting,
+    reference_of,
+    score_record,
+    scores,
+)
 from rescale_bench.tables.sweep import matrices, metric_column
 
 if TYPE_CHECKING:
@@ -143,11 +152,13 @@ def _filled(
     notes = footnotes(members, against, compared, table.marked)
     if any(_pooled(score) for score in members):
         notes += ("pooled: all bits of the data set divided by all its pixels; the column before it averages images.",)
+    if sums := dict.fromkeys(score.metric for score in members if score.about.pool == "sum"):
+        notes += (f"{', '.join(sums)}: the sum over the images.",)
     return Section(setting, (table,), notes)
 
 
 def _pooled(score: Score) -> bool:
-    return score.about.pool in ("hr-pixels", "lr-pixels")
+    return score.about.pool in PIXELS
 
 
 def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[str], against: str | None) -> Table:

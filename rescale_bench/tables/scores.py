@@ -72,6 +72,8 @@ class Group:
 
 
 GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
+PIXELS = ("hr-pixels", "lr-pixels")
+"""Pools whose values are weighted by pixels."""
 SIZES = ("height", "width", "lr_height", "lr_width")
 READ = ("image", "value", "status", "weights", "native", "ceiling", "origin", *SIZES)
 
@@ -146,11 +148,12 @@ class Score:
 
     @property
     def mean(self) -> float | None:
-        """The mean over finite images; infinite where all are; None without a value."""
+        """The mean over finite images, or their sum where the metric says so; infinite where all are; None without."""
         if self.whole:
             return self.whole.value
         if self.finite:
-            return fmean(self.finite.values())
+            join = math.fsum if self.about.pool == "sum" else fmean
+            return join(self.finite.values())
         return math.inf if self.count("infinite") else None
 
     @property
@@ -231,7 +234,7 @@ def best_first(labels: Iterable[str], leading: Mapping[str, Score]) -> list[str]
 
 
 def score_record(score: Score, reference: str) -> dict[str, str | int | float | bool | None]:
-    """Flatten a score. mean: over `finite` images, None without any, infinite where all are."""
+    """Flatten a score. mean: as Score.mean, over `finite` images."""
     difference = score.difference
     return {
         "protocol": score.group.protocol,
@@ -319,7 +322,7 @@ def _fill(score: Score, columns: Mapping[str, Sequence[Any]], where: Sequence[in
         image, value = columns["image"][index], columns["value"][index]
         seen.setdefault(image, []).append((_state(value, columns["status"][index]), value))
         pixels = float(columns[sides[0]][index]) * float(columns[sides[1]][index])
-        if score.about.pool != "mean" and math.isfinite(pixels):
+        if score.about.pool in PIXELS and math.isfinite(pixels):
             score.pixels[image] = pixels
     for image, values in seen.items():
         _settle(score, image, values)
