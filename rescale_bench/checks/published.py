@@ -75,8 +75,9 @@ class Comparison:
 
     method: ours with options and weights (the paper's name where nothing was measured). dataset: ours with its
     variant. metric: ours. measured: the mean over images, or their sum; None where the run has no twin.
-    protocol: measured under. images: scored images of those the published mean is over, "5/5". reasons: why this is no reproduction of the
-    published number; empty where it is one. obstacles: those of them that no protocol could remove.
+    protocol: measured under. images: scored images of those the published mean is over, "5/5".
+    reasons: why this is no reproduction of the published number; empty where it is one.
+    obstacles: those of them that no protocol could remove.
     note: what is known of the published number. key: what the mean is of, None without a twin. expected: the protocol
     that the number was published under, or "unstated".
     """
