@@ -67,7 +67,8 @@ class CarLearner(Learner):
         self.restorer = self._restorer(recipe, start, seed)
         if recipe.settings["begin"] == "resampler":
             begin_as_bicubic(self.kernels)
-            start_edsr(self.restorer)
+            if f"usn-{recipe.part}" not in start:
+                start_edsr(self.restorer)
         self.module = nn.ModuleDict({"kgn": self.kernels, "usn": self.restorer})
         heads = (self.kernels.kernels_weight, self.kernels.offsets_h_generation, self.kernels.offsets_v_generation)
         edges = [self.kernels.sub_mean, self.restorer.sub_mean, self.restorer.add_mean, self.restorer.tail[1]]
@@ -199,8 +200,21 @@ def _small(paper: Recipe) -> Recipe:
     )  # fmt: skip
 
 
+def _joint(small: Recipe) -> Recipe:
+    return replace(
+        small,
+        name="joint",
+        summary="the small networks, but EDSR begins trained (edsr-baseline's recipe small), as the paper's does",
+        steps=60_000,
+        adam=Adam(5e-4, epsilon=1e-6),
+        settings={**small.settings, "pace": 1},
+        starts={f"usn-{small.part}": f"edsr-baseline/{small.part}"},
+    )
+
+
 def recipes() -> Iterable[Recipe]:
-    """Yield the paper's recipe and the short one for both scales."""
+    """Yield the paper's recipe and the short ones for both scales."""
     for part in ("x2", "x4"):
         paper = _paper(part)
-        yield from (paper, _small(paper))
+        small = _small(paper)
+        yield from (paper, small, _joint(small))
