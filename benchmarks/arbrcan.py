@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from rescale_bench.api.records import State
 from rescale_bench.api.scales import lr_size
 from rescale_bench.machine.profiling import count_macs
-from rescale_bench.weights.files import load, save
+from rescale_bench.weights.stored import load, save
 
 TOLERANCE = 2e-5
 """Of the largest value."""

@@ -25,7 +25,7 @@ from rescale_bench.errors import ImageError, MethodError, NotNativeError, Unknow
 from rescale_bench.machine.plain_yaml import read_yaml
 from rescale_bench.machine.printable import printable
 from rescale_bench.machine.writing import reason
-from rescale_bench.weights.files import sha256
+from rescale_bench.weights.stored import sha256
 
 if TYPE_CHECKING:
     import torch

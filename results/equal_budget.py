@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from rescale_bench.api.registry import load_registry
-from rescale_bench.weights.files import available
+from rescale_bench.weights.stored import available
 
 HERE = Path(__file__).parent
 NAME = "equal-budget"

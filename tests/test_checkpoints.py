@@ -14,7 +14,7 @@ import torch
 from scipy.io import savemat
 
 from rescale_bench.errors import WeightsError
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 from rescale_bench.weights.checkpoints import import_checkpoint, read
 
 LAYOUT = {"a.weight": (4, 3, 3, 3), "a.bias": (4,), "bn.running_mean": (4,), "bn.num_batches_tracked": ()}

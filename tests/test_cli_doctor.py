@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
-from rescale_bench.doctor import OK, PROBLEM, WARNING, content, devices, folders, installation
-from rescale_bench.doctor.plugins import load_what_loads
+from rescale_bench.doctor import OK, PROBLEM, WARNING, content, installation
+from rescale_bench.doctor.examination import load_what_loads
 from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 
@@ -114,8 +114,8 @@ def test_a_card_that_a_cpu_build_cannot_use_is_a_warning(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    monkeypatch.setattr(devices.environment, "gpus", lambda: ["NVIDIA H200"])
-    (check,) = devices.gpu()
+    monkeypatch.setattr(installation.environment, "gpus", lambda: ["NVIDIA H200"])
+    (check,) = installation.gpu()
     assert check.status == WARNING
     assert "NVIDIA H200: this torch was built for the CPU alone" in check.detail
 
@@ -123,9 +123,9 @@ def test_a_card_that_a_cpu_build_cannot_use_is_a_warning(monkeypatch):
 def test_more_threads_than_cores_are_a_warning(monkeypatch):
     import torch
 
-    monkeypatch.setattr(devices, "usable_cores", lambda: 2)
+    monkeypatch.setattr(installation, "usable_cores", lambda: 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    (check,) = devices.cpu()
+    (check,) = installation.cpu()
     assert check.status == WARNING
     assert check.remedy.startswith("set OMP_NUM_THREADS=2")
 
@@ -135,7 +135,7 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     blocked.write_text("")
     monkeypatch.setenv("RESCALE_BENCH_CACHE", str(blocked / "cache"))
     monkeypatch.setenv("RESCALE_BENCH_HOME", "/proc/nothing")  # even root cannot make a file there
-    found = {check.name: check for check in folders.folders(blocked / "runs")}
+    found = {check.name: check for check in installation.folders(blocked / "runs")}
     assert found["results"].status == PROBLEM
     assert "is a file, not a folder" in found["results"].detail
     assert found["cache"].status == found["home"].status == WARNING
@@ -143,8 +143,8 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def test_little_room_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "ROOM", 10**18)
-    assert statuses(folders.folders(tmp_path))["results"] == WARNING
+    monkeypatch.setattr(installation, "ROOM", 10**18)
+    assert statuses(installation.folders(tmp_path))["results"] == WARNING
 
 
 def test_damaged_weights_are_a_problem(registry, home):

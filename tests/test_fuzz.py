@@ -21,7 +21,7 @@ from rescale_bench.runs.folder import read_table
 from rescale_bench.runs.journal import read_journal
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
-from rescale_bench.weights.files import read_header
+from rescale_bench.weights.stored import read_header
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -12,7 +12,7 @@ from scipy.io import savemat
 
 from rescale_bench.errors import UnavailableError, UndefinedValueError, WeightsError
 from rescale_bench.machine.torchvision_shim import import_torchvision
-from rescale_bench.metrics.files import prepare_files
+from rescale_bench.metrics.needed import prepare_files
 from rescale_bench.metrics.niqe import NIQE_PRISTINE
 from rescale_bench.metrics.perceptual_index import NRQM_MODEL, _models, perceptual_index, rescale_bench_metrics
 

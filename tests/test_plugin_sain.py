@@ -16,7 +16,7 @@ from rescale_bench.api.records import State
 from rescale_bench.errors import WeightsError
 from rescale_bench.networks.loading import parameter_count
 from rescale_bench.networks.quantise import quantise
-from rescale_bench.training.jpeg import compress
+from rescale_bench.training.jpeg_layer import compress
 
 (METHOD,) = sain.rescale_bench_methods()
 TOLERANCE = 5e-5

@@ -30,7 +30,7 @@ from rescale_bench.report.source import read_source
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.runs.folder import read_table
 from rescale_bench.training.checkpoint import load_checkpoint
-from rescale_bench.training.perceptual import load_features, vgg_path
+from rescale_bench.training.losses import load_features, vgg_path
 from rescale_bench.weights import downloads
 
 ROOT = Path(__file__).parents[1]

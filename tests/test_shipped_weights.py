@@ -12,7 +12,7 @@ from rescale_bench.api.specs import parse_spec
 from rescale_bench.cli import main
 from rescale_bench.runs.folder import read_table
 from rescale_bench.weights.choice import choose_weights
-from rescale_bench.weights.files import available
+from rescale_bench.weights.stored import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 REGISTRY = load_registry()

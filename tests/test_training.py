@@ -23,11 +23,11 @@ from rescale_bench.images.files import write_png
 from rescale_bench.training import loop, session
 from rescale_bench.training import pool as pool_module
 from rescale_bench.training.checkpoint import load_checkpoint, save_checkpoint
-from rescale_bench.training.curves import draw, write_csv
+from rescale_bench.training.display import draw, write_csv
 from rescale_bench.training.pool import Sampler, load_pool
 from rescale_bench.training.recipe import Schedule, changed, choose_recipe, recipes_of
 from rescale_bench.training.session import TrainingJob, train
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 
 CAR = "layout.early=4,layout.middle=4,layout.width=8,layout.kernel_blocks=1,layout.blocks=1,layout.channels=4"
 TINY = {

@@ -22,10 +22,17 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr
 from rescale_bench.networks.quantise import quantise
-from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
 from rescale_bench.training.learner import Batch
-from rescale_bench.training.losses import absolutes, charbonnier, squares, weighted_sum
-from rescale_bench.training.perceptual import load_features
+from rescale_bench.training.losses import (
+    Discriminator,
+    absolutes,
+    charbonnier,
+    load_features,
+    squares,
+    taken_for_real,
+    told_apart,
+    weighted_sum,
+)
 from rescale_bench.training.recipe import changed, choose_recipe
 from rescale_bench.training.starting import start_edsr
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from rescale_bench.errors import UnavailableError, UsageError, WeightsError
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 
 TAGS = ("published", "small")
 
@@ -161,7 +161,7 @@ def test_available_lists_counts_and_problems(mine, shipped):
 def test_listing_and_lookup_do_not_import_torch(mine):
     put(mine, "published", "x4")
     code = (
-        "import sys; from rescale_bench.weights import files as weights;"
+        "import sys; from rescale_bench.weights import stored as weights;"
         "assert weights.available('irn', None) and weights.find('irn', ['x4'], ['published'], None);"
         "assert 'torch' not in sys.modules"
     )

@@ -12,7 +12,7 @@ from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Half, Method, Option, Rescaler, States, Traits, Value
 from rescale_bench.api.scales import NativeScales
 from rescale_bench.errors import UnavailableError, UsageError
-from rescale_bench.weights.files import sha256
+from rescale_bench.weights.stored import sha256
 
 ONNX = ".onnx"
 """Ending of ONNX files; all others are read as TorchScript."""

@@ -15,11 +15,9 @@ from rescale_bench.machine.precision import keep_float32
 from rescale_bench.networks.latent import LATENT
 from rescale_bench.networks.loading import fresh_tensors
 from rescale_bench.networks.quantise import quantise
-from rescale_bench.training.adversarial import Discriminator, taken_for_real, told_apart
-from rescale_bench.training.jpeg import compress
+from rescale_bench.training.jpeg_layer import compress
 from rescale_bench.training.learner import MODEL, Batch, Learner
-from rescale_bench.training.losses import charbonnier, squares
-from rescale_bench.training.perceptual import load_features
+from rescale_bench.training.losses import Discriminator, charbonnier, load_features, squares, taken_for_real, told_apart
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
 from rescale_bench.training.starting import widen
 

@@ -129,7 +129,7 @@ def _option(option: Any) -> str:
 
 
 def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
     from rescale_bench.weights.choice import lookup_order
 
     files = weights.available(method.name, method.shipped)
@@ -163,7 +163,7 @@ def _method(method: Any, plugins: Any, tag: str) -> Iterator[tuple[str, Any]]:
 
 def _file(method: Any, path: Path) -> Iterator[tuple[str, Any]]:
     """Say what a file that lies anywhere holds. Raises RescaleBenchError."""
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
 
     yield "file", printable(str(path))
     yield "sha256", weights.sha256(path)
@@ -173,7 +173,7 @@ def _file(method: Any, path: Path) -> Iterator[tuple[str, Any]]:
 
 def _located(method: Any) -> Iterator[str]:
     """List the files of a method that lie outside of the weights folders, or say why there are none."""
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
 
     for scale in sorted(method.scales.values or ()):
         try:

@@ -80,7 +80,7 @@ def _dataset(name: str, plugins: Any) -> None:
 
 def _metric(name: str, plugins: Any) -> None:
     from rescale_bench.api.specs import parse_spec
-    from rescale_bench.metrics.files import prepare_files
+    from rescale_bench.metrics.needed import prepare_files
 
     metric = plugins.choose_metric(parse_spec(name, "metrics")).record
     prepare_files(metric.files, say)
@@ -91,7 +91,7 @@ def _metric(name: str, plugins: Any) -> None:
 
 def _bring(path: Path, name: str, plugins: Any) -> None:
     from rescale_bench.api.specs import parse_spec
-    from rescale_bench.metrics.files import bring_file
+    from rescale_bench.metrics.needed import bring_file
 
     bring_file(path, plugins.choose_metric(parse_spec(name, "metrics")).record, say)
 
@@ -111,7 +111,7 @@ def call_import(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Check a checkpoint against the method's published layout and store it as safetensors."""
     del given
     from rescale_bench.weights import checkpoints
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
 
     plugins = registry(known)
     method = plugins.method(known.method)
@@ -143,7 +143,7 @@ def _layout(method: Any, part: str) -> dict[str, tuple[int, ...]]:
 def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Print every weights file that a run could use."""
     del given
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
 
     plugins = registry(known)
     for method in plugins.methods.values():

@@ -85,7 +85,7 @@ def _job(known: argparse.Namespace, method: Any) -> Any:
     from rescale_bench.machine.device import usable_device
     from rescale_bench.training.recipe import changed, choose_recipe
     from rescale_bench.training.session import TrainingJob
-    from rescale_bench.weights import files as weights
+    from rescale_bench.weights import stored as weights
 
     if not known.data:
         raise UsageError("say which folders of images to train on", "data")

@@ -11,8 +11,8 @@ from rescale_bench.codecs import encode_decode
 from rescale_bench.datasets.research import DATA_VARIABLE, data_folders
 from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
 from rescale_bench.errors import RescaleBenchError, UnavailableError
-from rescale_bench.metrics.files import prepare_files
-from rescale_bench.weights import files as weights_files
+from rescale_bench.metrics.needed import prepare_files
+from rescale_bench.weights import stored as weights_files
 
 
 def weights(registry: Registry) -> Iterator[Check]:

@@ -1,16 +1,25 @@
-"""Whether the right software is installed, and loads."""
+"""Python, packages, processor, GPU and folders: what a run needs of the machine."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import platform
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rescale_bench
 from rescale_bench.doctor import OK, PROBLEM, WARNING, Check
+from rescale_bench.machine import environment
+from rescale_bench.machine.device import usable_cores
+from rescale_bench.machine.writing import reason
+from rescale_bench.weights import downloads
+from rescale_bench.weights.stored import home
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -162,3 +171,92 @@ def _same_build(torch_here: str) -> str:
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def cpu() -> Iterator[Check]:
+    """Name the processor, its memory and torch's threads."""
+    torch = importlib.import_module("torch")
+    cores, threads = usable_cores(), torch.get_num_threads()
+    memory = environment.memory_mb()
+    detail = f"{environment.cpu_model()}, {cores} usable cores, torch uses {threads} threads"
+    detail += f", {memory / 1000:.0f} GB" if memory else ""
+    if threads > cores:
+        yield Check("cpu", WARNING, detail, f"set OMP_NUM_THREADS={cores}, or run with --threads {cores}")
+    else:
+        yield Check("cpu", OK, detail)
+
+
+def gpu() -> Iterator[Check]:
+    """Compute on each CUDA device, and find cards that torch cannot use."""
+    torch = importlib.import_module("torch")
+    cards = environment.gpus()
+    if not torch.cuda.is_available():
+        if cards and torch.version.cuda is None:
+            detail = f"{', '.join(cards)}: this torch was built for the CPU alone"
+            yield Check("gpu", WARNING, detail, "install a CUDA build of torch: https://pytorch.org/get-started")
+        elif cards:
+            detail = f"{', '.join(cards)}: not visible to torch (driver {environment.gpu_driver()})"
+            yield Check("gpu", WARNING, detail, "update the driver, and look at CUDA_VISIBLE_DEVICES")
+        else:
+            yield Check("gpu", OK, "none; everything runs on the CPU")
+        return
+    for index in range(torch.cuda.device_count()):
+        yield _card(torch, index)
+
+
+def _card(torch: object, index: int) -> Check:
+    name, device = f"cuda:{index}", f"cuda:{index}"
+    try:
+        about = torch.cuda.get_device_properties(index)  # type: ignore[attr-defined]  # torch, imported late
+        total = float(torch.ones(8, device=device).sum())  # type: ignore[attr-defined]  # as above
+    except Exception as error:
+        text = (str(error).splitlines() or [""])[0]
+        return Check(name, PROBLEM, f"cannot compute: {text}", "update the driver, or use --device cpu")
+    if total != 8:
+        return Check(name, PROBLEM, f"computes 8 as {total}", "use --device cpu")
+    return Check(name, OK, f"{about.name}, {about.total_memory / 1e9:.0f} GB; choose it with --device {device}")
+
+
+ROOM = 2_000_000_000
+"""Bytes; the largest data set and the files of all metrics together."""
+
+
+def folders(output: Path) -> Iterator[Check]:
+    """Look at the results folder, the cache and the home of weights. Creates nothing that stays."""
+    yield _folder("results", output, "choose another folder with -o", PROBLEM)
+    offline = " (RESCALE_BENCH_OFFLINE is set: nothing is downloaded)" if downloads.is_offline() else ""
+    yield _folder("cache", downloads.cache_folder(), "set RESCALE_BENCH_CACHE to a folder of yours", WARNING, offline)
+    yield _folder("home", home(), "set RESCALE_BENCH_HOME to a folder of yours", WARNING)
+
+
+def _folder(name: str, folder: Path, remedy: str, otherwise: str, remark: str = "") -> Check:
+    status = PROBLEM if otherwise == PROBLEM else WARNING
+    existing = nearest(folder)
+    if not existing.is_dir():
+        return Check(name, status, f"{existing} is a file, not a folder", remedy)
+    if trouble := refusal(existing):
+        return Check(name, status, f"{folder} cannot be written: {trouble}", remedy)
+    free = shutil.disk_usage(existing).free
+    made = "" if existing == folder else ", made when needed"
+    detail = f"{folder} is writable{made}, {free / 1e9:.1f} GB free{remark}"
+    if free < ROOM:
+        return Check(name, WARNING, detail, f"make room, or {remedy}")
+    return Check(name, OK, detail)
+
+
+def nearest(path: Path) -> Path:
+    """Give the path itself, or the nearest thing above it that exists."""
+    path = Path(os.path.abspath(path))
+    return next(one for one in (path, *path.parents) if os.path.lexists(one))
+
+
+def refusal(folder: Path) -> str:
+    """Try to write a file into a folder and remove it; say why that fails, "" where it does not."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return reason(error)
+    return ""

@@ -22,7 +22,7 @@ from rescale_bench.runner.cells import Batch, Cell
 from rescale_bench.runner.guard import Guard
 from rescale_bench.runner.job import Setup, describe, failed_line
 from rescale_bench.runner.worker import Line, Worker
-from rescale_bench.weights.files import sha256
+from rescale_bench.weights.stored import sha256
 
 try:
     from distributed import Client, WorkerPlugin, get_worker

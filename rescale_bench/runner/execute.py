@@ -28,7 +28,7 @@ from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
-from rescale_bench.weights.files import sha256
+from rescale_bench.weights.stored import sha256
 
 log = logging.getLogger(__name__)
 

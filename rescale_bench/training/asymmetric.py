@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from rescale_bench.networks.quantise import quantise
-from rescale_bench.training.jpeg import compress, compress_softly
+from rescale_bench.training.jpeg_layer import compress, compress_softly
 from rescale_bench.training.learner import Batch, Learner
 from rescale_bench.training.losses import charbonnier, squares
 

@@ -18,14 +18,13 @@ from rescale_bench.errors import UsageError
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_cores
 from rescale_bench.training.checkpoint import check_same, load_checkpoint
-from rescale_bench.training.curves import draw, write_csv
-from rescale_bench.training.display import Display
+from rescale_bench.training.display import Display, draw, write_csv
 from rescale_bench.training.learner import Learner
 from rescale_bench.training.loop import Limits, Training
 from rescale_bench.training.pool import Pool, Sampler, load_pool
 from rescale_bench.training.recipe import Recipe
 from rescale_bench.training.validation import Validator
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 from rescale_bench.weights.choice import lookup_order
 
 FOLDER_SUFFIX = ".training"

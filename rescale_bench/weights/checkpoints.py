@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import WeightsError
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from rescale_bench.api.records import Method, State, States, qualified
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.specs import RANDOM
 from rescale_bench.errors import UnavailableError, WeightsError
-from rescale_bench.weights import files as weights
+from rescale_bench.weights import stored as weights
 
 RANDOM_SEED = 0
 

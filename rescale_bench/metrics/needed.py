@@ -14,7 +14,7 @@ from rescale_bench.api.metrics import AnyMetric, MetricFile
 from rescale_bench.errors import UnavailableError, WeightsError
 from rescale_bench.machine.writing import reason, write_atomically
 from rescale_bench.weights.downloads import fetch
-from rescale_bench.weights.files import sha256
+from rescale_bench.weights.stored import sha256
 
 
 def prepare_files(files: Iterable[MetricFile], report: Callable[[str], None]) -> list[Path]:

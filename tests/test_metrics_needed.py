@@ -8,8 +8,8 @@ import pytest
 
 from rescale_bench.api.metrics import AnyMetric, MetricFile, torch_home
 from rescale_bench.errors import UnavailableError
-from rescale_bench.metrics.files import prepare_files
 from rescale_bench.metrics.lpips import ALEXNET
+from rescale_bench.metrics.needed import prepare_files
 from rescale_bench.metrics.niqe import NIQE_PRISTINE
 
 CONTENT = b"weights, say" * 100

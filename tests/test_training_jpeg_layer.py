@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from rescale_bench.roundtrip.conformance import make_image
-from rescale_bench.training import jpeg
-from rescale_bench.training.jpeg import compress, compress_softly
+from rescale_bench.training import jpeg_layer
+from rescale_bench.training.jpeg_layer import compress, compress_softly
 
 
 def picture(size=(45, 62)):
@@ -26,8 +26,8 @@ def psnr(first, second):
 def test_tables_are_libjpegs(quality):
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(buffer, "JPEG", quality=quality)
-    for index, table in enumerate((jpeg.LUMA, jpeg.CHROMA)):
-        found = jpeg._scaled(torch.tensor(table), quality).flatten().int().tolist()
+    for index, table in enumerate((jpeg_layer.LUMA, jpeg_layer.CHROMA)):
+        found = jpeg_layer._scaled(torch.tensor(table), quality).flatten().int().tolist()
         assert found == list(Image.open(buffer).quantization[index])
 
 
