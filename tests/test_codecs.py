@@ -34,7 +34,7 @@ def set14(data_root):
 
 
 def test_names():
-    assert set(BY_NAME) == {"png", "jpegls", "jp2", "jxl", "webp", "jpeg"}
+    assert set(BY_NAME) == {"png", "jpegls", "jp2", "jxl", "webp", "jpeg", "avif", "flif"}
 
 
 @pytest.mark.parametrize("name", ["png", "jpegls", "jp2", "jxl", "webp"])
@@ -104,25 +104,88 @@ def test_jpeg_quality_and_tables_move_the_size(set14):
     assert bits_per_pixel("jpeg", set14[:4], quality=90, optimize=True) < sizes[2]
 
 
-@pytest.mark.parametrize("name", ["jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("name", "option", "falling"),
+    [
+        ("jpeg", "quality", (100, 50, 5)),
+        ("webp", "quality", (100, 50, 5)),
+        ("avif", "quality", (100, 50, 5)),
+        ("jxl", "distance", (0.1, 3.0, 15.0)),
+        ("jp2", "rate", (10.0, 3.0, 0.5)),
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lossy_loses_less_at_a_higher_quality(name, channels):
+def test_lossy_loses_less_at_a_higher_quality(name, option, falling, channels):
     pixels = photo_like(48, 64, channels)
-    losses = []
-    for quality in (100, 50, 5):
-        assert not is_lossless(BY_NAME[name], {"quality": quality})
-        _, decoded = encode_decode(BY_NAME[name], pixels, {"quality": quality})
+    losses, sizes = [], []
+    for value in falling:
+        assert not is_lossless(BY_NAME[name], {option: value})
+        file, decoded = encode_decode(BY_NAME[name], pixels, {option: value})
         assert decoded.shape == pixels.shape
         losses.append(np.abs(decoded.astype(int) - pixels).mean())
+        sizes.append(len(file))
     assert losses == sorted(losses)
+    assert sizes == sorted(sizes, reverse=True)
     assert losses[0] < (1.5 if channels == 1 else 8)  # chroma is halved
     assert losses[2] > 3
 
 
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_jpeg_2000_keeps_its_rate(set14, rate):
+    for channels in (1, 3):
+        lr = set14[0][:, :, :channels].copy()
+        header = 8 * 100 / lr[..., 0].size  # comes on top
+        assert 0.9 * rate < bits_per_pixel("jp2", [lr], rate=rate) <= rate + header
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "decode"),
+    [
+        ("avif", {"quality": 80, "subsampling": "420"}, imagecodecs.avif_decode),
+        ("jxl", {"distance": 1.0}, imagecodecs.jpegxl_decode),
+        ("jp2", {"rate": 4.0}, imagecodecs.jpeg2k_decode),
+    ],
+)
+def test_a_lossy_file_is_of_its_format(set14, name, options, decode):
+    file, decoded = encode_decode(BY_NAME[name], set14[0], options)
+    np.testing.assert_array_equal(decode(file), decoded)
+    assert is_lossless(BY_NAME[name], {}) == (name != "avif")
+
+
+FAKE = """#!{python}
+import sys, zlib
+flag, source, target = sys.argv[1], *sys.argv[-2:]
+content = open(source, "rb").read()
+if content == b"broken":
+    sys.exit("this is no FLIF file")
+made = b"FLIF" + zlib.compress(content) if flag == "-e" else zlib.decompress(content[4:])
+open(target, "wb").write(made)
+"""
+
+
+def test_flif_is_a_program(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "no program flif on the PATH" in BY_NAME["flif"].requires()[0]
+    with pytest.raises(CodecError, match="no program flif"):
+        encode_decode(BY_NAME["flif"], photo_like(6, 5, 3), {})
+    program = tmp_path / "flif"
+    program.write_text(FAKE.format(python=sys.executable))
+    program.chmod(0o755)
+    assert BY_NAME["flif"].requires() == []
+    for channels in (1, 3):
+        pixels = photo_like(6, 5, channels)
+        file, decoded = encode_decode(BY_NAME["flif"], pixels, {})
+        assert file[:4] == b"FLIF"
+        np.testing.assert_array_equal(decoded, pixels)
+    with pytest.raises(CodecError, match="this is no FLIF file"):
+        codecs.decode(BY_NAME["flif"], b"broken", 3)
+
+
 def test_bare_value_is_the_quality():
-    for name, text in (("jpeg", "jpeg:90"), ("webp", "webp:80")):
+    for name, text in (("jpeg", "jpeg:90"), ("webp", "webp:80"), ("avif", "avif:70")):
         options = resolve(parse_spec(text, "--codecs"), BY_NAME[name].options, "--codecs")
         assert options["quality"] == int(text[-2:])
+    assert resolve(parse_spec("jp2:4"), BY_NAME["jp2"].options)["rate"] == 4.0
 
 
 def test_what_a_broken_codec_does_is_an_error():
@@ -168,9 +231,10 @@ def test_too_large_for_the_format():
 
 
 def test_requires(monkeypatch):
-    assert [problem for codec in BY_NAME.values() for problem in codec.requires()] == []
+    assert [problem for name, codec in BY_NAME.items() if name != "flif" for problem in codec.requires()] == []
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    assert "pip install imagecodecs" in BY_NAME["jxl"].requires()[0]
+    for name in ("jxl", "avif", "jpegls"):
+        assert "pip install imagecodecs" in BY_NAME[name].requires()[0]
     monkeypatch.setattr("PIL.features.check", lambda feature: False)
     assert "jpg_2000" in BY_NAME["jp2"].requires()[0]
 

@@ -34,7 +34,7 @@ def test_two_for_each_codec():
 @pytest.mark.parametrize("scale", [2, 4])
 def test_bits_are_those_of_the_encoded_file(scale):
     sample = sample_of(LR, scale)
-    size = len(codecs.encode_decode(codecs.png.PNG, LR, {})[0])
+    size = len(codecs.encode_decode(codecs.PNG, LR, {})[0])
     assert measured("bpp_lr_png", sample) == 8 * size / (20 * 30)
     assert measured("bpp_png", sample) == 8 * size / (20 * 30 * scale**2)
 
@@ -56,7 +56,7 @@ def test_car_table_5_is_matched_by_jpeg_2000(data_root):
 
 def test_options_reach_the_codec():
     sample = sample_of(LR)
-    expected = len(codecs.encode_decode(codecs.jpeg.JPEG, LR, {"quality": 90, "subsampling": "444"})[0])
+    expected = len(codecs.encode_decode(codecs.JPEG, LR, {"quality": 90, "subsampling": "444"})[0])
     assert measured("bpp_lr_jpeg:90,subsampling=444", sample) == 8 * expected / 600
     assert measured("bpp_lr_jpeg:90", sample) < measured("bpp_lr_jpeg:90,subsampling=444", sample)
     assert measured("bpp_lr_webp:50", sample) < measured("bpp_lr_webp", sample)
@@ -64,7 +64,7 @@ def test_options_reach_the_codec():
 
 def test_each_file_is_encoded_once():
     calls = []
-    png = codecs.png.PNG
+    png = codecs.PNG
     counting = dataclasses.replace(png, encode=lambda pixels, options: calls.append(1) or png.encode(pixels, options))
     per_hr, per_lr = metrics.bitrate_metrics([counting])
     sample = sample_of(LR)
@@ -76,7 +76,7 @@ def test_each_file_is_encoded_once():
 
 
 def test_a_codec_that_cheats_is_found_out():
-    cheat = dataclasses.replace(codecs.png.PNG, name="cheat", decode=lambda file: LR // 2)
+    cheat = dataclasses.replace(codecs.PNG, name="cheat", decode=lambda file: LR // 2)
     with pytest.raises(CodecError, match="cheat"):
         metrics.bitrate_metrics([cheat])[0].measure(sample_of(LR), {})
 

@@ -15,7 +15,7 @@ from plot_rows import BASE, METHODS, lines, looks, names_on, sweep
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
-from rescale_bench.codecs.jpeg import JPEG
+from rescale_bench.codecs import JPEG
 from rescale_bench.errors import UsageError
 from rescale_bench.metrics.fidelity import psnr_rgb, psnr_y
 from rescale_bench.plots import (

@@ -123,7 +123,8 @@ class Codec:
     """One line for lists."""
 
     lossless: bool
-    """Decoding gives back what was encoded; the harness checks it."""
+    """Decoding gives back what was encoded; the harness checks it, unless an option `quality`, `distance` or `rate` is
+    above 0."""
 
     extension: str
     """Of the file, with its dot."""

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Codec, Value
-from rescale_bench.codecs import jpeg, jpeg2000, jpegls, jpegxl, png, webp
+from rescale_bench.codecs.flif import FLIF
+from rescale_bench.codecs.imagecodecs_formats import AVIF, JPEGLS, JXL
+from rescale_bench.codecs.pillow_formats import JP2, JPEG, PNG, WEBP
 from rescale_bench.errors import CodecError
 
 if TYPE_CHECKING:
     import numpy as np
 
-CODECS = (png.PNG, jpegls.JPEGLS, jpeg2000.JP2, jpegxl.JXL, webp.WEBP, jpeg.JPEG)
+CODECS = (PNG, JPEGLS, JP2, JXL, WEBP, JPEG, AVIF, FLIF)
+LOSSY = ("quality", "distance", "rate")
+"""Options of lossless codecs that make them lossy where they are above 0."""
 
 
 @hookimpl
@@ -25,9 +29,9 @@ def rescale_bench_codecs() -> Iterable[Codec]:
 def is_lossless(codec: Codec, options: Mapping[str, Value]) -> bool:
     """Tell whether decoding must give the input back under these options.
 
-    A codec whose record says lossless is lossy only when its option `quality` is above 0 (`webp:80`).
+    A codec whose record says lossless is lossy only when one of its options LOSSY is above 0 (`webp:80`).
     """
-    return codec.lossless and not options.get("quality", 0)
+    return codec.lossless and not any(options.get(name) for name in LOSSY)
 
 
 def encode_decode(codec: Codec, pixels: np.ndarray, options: Mapping[str, Value]) -> tuple[bytes, np.ndarray]:
@@ -67,7 +71,7 @@ def decode(codec: Codec, file: bytes, channels: int) -> np.ndarray:
 
 
 def _as_sent(decoded: np.ndarray, channels: int) -> np.ndarray:
-    """Bring a grey image back to one channel where the format (WebP) stores three."""
+    """Bring a grey image back to one channel where the format (WebP, AVIF) stores three."""
     import numpy as np
 
     if channels == 1 and decoded.ndim == 3 and decoded.shape[2] == 3:

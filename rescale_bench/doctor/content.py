@@ -42,25 +42,23 @@ def codecs(registry: Registry) -> Iterator[Check]:
     """Send a small picture through each file format."""
     good = []
     for codec in registry.codecs.values():
-        if trouble := _codec(codec):
+        if trouble := codec.requires() or _codec(codec):
             status = PROBLEM if codec.name == "png" else WARNING
-            yield Check(f"codec {codec.name}", status, trouble, "pip install --force-reinstall imagecodecs pillow")
+            yield Check(f"codec {codec.name}", status, *_split(f"codec {codec.name}", trouble))
         else:
             good.append(codec.name)
     yield Check("codecs", OK if good else PROBLEM, f"usable: {', '.join(good) or 'none'}")
 
 
-def _codec(codec: Codec) -> str:
+def _codec(codec: Codec) -> list[str]:
     import numpy as np
 
-    if problems := codec.requires():
-        return "; ".join(problems)
     pixels = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
     try:
         encode_decode(codec, pixels, {})
     except RescaleBenchError as error:
-        return str(error)
-    return ""
+        return [f"{error}; pip install --force-reinstall imagecodecs pillow"]
+    return []
 
 
 def metrics(registry: Registry) -> Iterator[Check]:
@@ -70,15 +68,15 @@ def metrics(registry: Registry) -> Iterator[Check]:
         trouble = metric.problems() or _damaged(metric)
         if trouble:
             status = PROBLEM if metric.name in registry.default_metrics else WARNING
-            yield Check(f"metric {metric.name}", status, *_split(metric.name, trouble))
+            yield Check(f"metric {metric.name}", status, *_split(f"metric {metric.name}", trouble))
         else:
             good.append(metric.name)
     yield Check("metrics", OK, f"{len(good)} of {len(registry.metrics)} usable")
 
 
-def _split(metric: str, trouble: list[str]) -> tuple[str, str]:
-    """Part "metric NAME: what is missing; what to do" lines into both."""
-    lines = [line.removeprefix(f"metric {metric}").lstrip(": ").partition("; ") for line in trouble]
+def _split(name: str, trouble: list[str]) -> tuple[str, str]:
+    """Part "NAME: what is missing; what to do" lines into both. name: "metric psnr_y"."""
+    lines = [line.removeprefix(name).lstrip(": ").partition("; ") for line in trouble]
     return "; ".join(line[0] for line in lines), "; ".join(dict.fromkeys(line[2] for line in lines if line[2]))
 
 
