@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from rescale_bench.codecs import JPEG, encode_decode
+from rescale_bench.codecs import encode_decode
+from rescale_bench.codecs.pillow_formats import JPEG
 from rescale_bench.images.jfif import rgb_to_ycc, ycc_to_rgb
 
 LUMA = (
