@@ -3,6 +3,7 @@
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
 from rescale_bench.checks.explanations import explain
+from rescale_bench.checks.printed import printed_numbers
 from rescale_bench.checks.published import compare, read_published, shipped_tables
 from rescale_bench.checks.published_tables import render_published
 from rescale_bench.checks.regression import CheckResult, check
@@ -21,6 +22,7 @@ __all__ = [
     "github_annotations",
     "junit",
     "parse_tolerances",
+    "printed_numbers",
     "read_pictures",
     "read_published",
     "render_comparison",

@@ -164,8 +164,7 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
     names, metrics = method_names(), metric_names()
     found: list[Comparison] = []
     for row in rows:
-        # A table of one's own may call methods and metrics by our names.
-        name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or _ours(row)
+        name = named_method(row, names)
         pairs = list(_pairs(row, name, metrics, measured, sums, registry))
         if not pairs and all:
             pairs = [Comparison(row, name.spec, row.dataset, row.metric)]
@@ -173,8 +172,22 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
     return sorted(found, key=_order)
 
 
-def _ours(row: Published) -> MethodName:
-    return MethodName(row.source, row.table, row.method, row.scale, row.dataset, row.method, "unstated", "")
+def named_method(row: Published, names: Sequence[MethodName]) -> MethodName:
+    """Find what a published row means; a table of one's own may call methods and metrics by our names."""
+    return method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or MethodName(
+        row.source, row.table, row.method, row.scale, row.dataset, row.method, "unstated", ""
+    )
+
+
+def meant_metrics(row: Published, name: MethodName, metrics: Sequence[MetricName]) -> list[MetricName]:
+    """Find the metrics that a published number may be of.
+
+    What is published under another protocol's metric is shown beside ours of the same name, not equated with it.
+    """
+    meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]
+    if any(metric.under for metric in meant):
+        return [metric if metric.under else replace(metric, same=False) for metric in meant]
+    return meant
 
 
 def _order(one: Comparison) -> tuple[bool, bool, str, str, Decimal, str]:
@@ -192,13 +205,9 @@ def _pairs(
     registry: Registry,
 ) -> Iterator[Comparison]:
     dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
-    meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]
-    if any(metric.under for metric in meant):
-        # What is published under another protocol's metric is shown beside ours of the same name, not equated with it.
-        meant = [metric if metric.under else replace(metric, same=False) for metric in meant]
-    for metric in meant:
+    for metric in meant_metrics(row, name, metrics):
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
-            if row.codec and not _same_file(key.codec, row.codec, registry):
+            if row.codec and not same_file(key.codec, row.codec, registry):
                 continue  # a number through one quality has nothing to say about another
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
@@ -233,13 +242,13 @@ def _obstacles(
         yield "not the same metric"
     if set(key.weights.split("+")) - {"", "published"}:
         yield f"weights {key.weights}, not the published ones"
-    if not _same_file(key.codec, row.codec, registry):
+    if not same_file(key.codec, row.codec, registry):
         yield f"LR through {key.codec}"
     if count and scored != count:
         yield f"{scored} of {count} images"
 
 
-def _same_file(codec: str, published: str, registry: Registry) -> bool:
+def same_file(codec: str, published: str, registry: Registry) -> bool:
     """Tell whether the upscaler saw what the paper's saw: the LR itself, or what the published codec leaves of it."""
     found, wanted = (_codec(text, registry) for text in (codec, published))
     return found is not None and found == wanted

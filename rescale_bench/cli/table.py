@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, naming, read_input
+from rescale_bench.cli.common import add_input, naming, read_input, registry
 from rescale_bench.cli.screen import add_wide, screen, show
+from rescale_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rescale_bench.tables.paper import PrintedNumber
 
 HINT = "`--wide` shows them, `--columns NAMES` chooses."
+LAYOUTS = ("board", "paper")
 FORMATS = ("plain", "markdown", "latex", "html", "csv", "json")
 
 
@@ -18,9 +25,17 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("table", help="print a stored run as a leaderboard")
     add_input(parser)
     add_view(parser)
-    parser.add_argument(
+    layouts = parser.add_mutually_exclusive_group()
+    layouts.add_argument(
         "--rank", action="store_true", help="rank the methods, with ties where images cannot separate them"
     )
+    layouts.add_argument(
+        "--layout", choices=LAYOUTS, default="board", help="paper: data sets side by side, PSNR/SSIM in one cell"
+    )
+    parser.add_argument(
+        "--with-published", nargs="?", const="", metavar="TABLES",
+        help="--layout paper: add rows that papers printed; IRN,AIDN Table 1 or all (default: the first of each paper)",
+    )  # fmt: skip
     parser.add_argument("--columns", metavar="NAMES", help="beside scale and method: metrics, images, delta, …")
     add_wide(parser)
     parser.add_argument("--format", choices=FORMATS, default="plain", help="(default: plain)")
@@ -50,15 +65,30 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.tables import leaderboard, render
     from rescale_bench.tables.fitting import choose_columns
 
+    if known.with_published is not None and known.layout != "paper":
+        raise UsageError("published rows stand in tables of --layout paper alone", "with_published")
     _, frame = read_input(known)
     if known.rank:
         from rescale_bench.tables.ranks import rank_board, rank_methods
 
         with naming("rank"):
             board = rank_board(rank_methods(frame, metric_names(known.metrics)))
+    elif known.layout == "paper":
+        from rescale_bench.tables.paper import paper_board
+
+        board = paper_board(frame, metric_names(known.metrics), _printed(known, frame))
     else:
         board = leaderboard(frame, known.reference, metric_names(known.metrics))
     if known.columns:
         board = choose_columns(board, [name.strip() for name in known.columns.split(",")])
     show(render(board, known.format, screen(known.wide, HINT)), known.format, known.wide)
     return 0
+
+
+def _printed(known: argparse.Namespace, frame: pd.DataFrame) -> Sequence[PrintedNumber]:
+    from rescale_bench import checks
+
+    if known.with_published is None:
+        return ()
+    wanted = [name.strip() for name in known.with_published.split(",") if name.strip()]
+    return checks.printed_numbers(frame, checks.read_published(checks.shipped_tables()), registry(known), wanted)

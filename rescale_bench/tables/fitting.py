@@ -23,7 +23,7 @@ def fit(table: Table, width: int, measure: Measure) -> tuple[tuple[Table, ...], 
     if sum(sizes) <= width:
         return (table,), ()
     if any(column.scale for column in table.columns):
-        return tuple(_kept(table, places) for places in _chunks(table, sizes, width)), ()
+        return tuple(kept_columns(table, places) for places in _chunks(table, sizes, width)), ()
     kept = [place for place, column in enumerate(table.columns) if not column.priority]
     left = width - sum(sizes[place] for place in kept)
     others = (place for place, column in enumerate(table.columns) if column.priority)
@@ -33,7 +33,7 @@ def fit(table: Table, width: int, measure: Measure) -> tuple[tuple[Table, ...], 
         kept.append(place)
         left -= sizes[place]
     hidden = (column.name for place, column in enumerate(table.columns) if place not in kept)
-    return (_kept(table, sorted(kept)),), tuple(dict.fromkeys(hidden))
+    return (kept_columns(table, sorted(kept)),), tuple(dict.fromkeys(hidden))
 
 
 def _chunks(table: Table, sizes: Sequence[int], width: int) -> list[list[int]]:
@@ -53,7 +53,8 @@ def _chunks(table: Table, sizes: Sequence[int], width: int) -> list[list[int]]:
     return chunks
 
 
-def _kept(table: Table, places: Sequence[int]) -> Table:
+def kept_columns(table: Table, places: Sequence[int]) -> Table:
+    """Keep some columns of a table, in that order."""
     rows = (dataclasses.replace(row, cells=tuple(row.cells[place] for place in places)) for row in table.rows)
     return dataclasses.replace(table, columns=tuple(table.columns[place] for place in places), rows=tuple(rows))
 
@@ -106,7 +107,7 @@ def _chosen(table: Table, wanted: Sequence[str]) -> Table:
         for place, column in enumerate(table.columns)
         if not column.priority or column.scale or not _names(column).isdisjoint(wanted)
     ]
-    return _kept(table, kept)
+    return kept_columns(table, kept)
 
 
 def _names(column: TableColumn) -> set[str]:

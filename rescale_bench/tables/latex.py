@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from rescale_bench.tables.model import Section, Table, TableCell
 
 SPECIAL = {
@@ -29,14 +31,16 @@ def section(found: Section) -> str:
 
 
 def _float(table: Table, caption: str, notes: tuple[str, ...]) -> str:
+    paper = any(column.below for column in table.columns)
     columns = "".join("r" if column.numeric else "l" for column in table.columns)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
+        *[r"\footnotesize"] * paper,
         rf"\caption{{{escape(caption)}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _line([escape(column.heading) for column in table.columns]),
+        *_head([column.heading.split("\n") for column in table.columns]),
         r"\midrule",
     ]
     for row in table.rows:
@@ -46,19 +50,29 @@ def _float(table: Table, caption: str, notes: tuple[str, ...]) -> str:
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.marked or notes:
         legend = [r"\textbf{best}, \underline{second}."] if table.marked else []
-        text = " \\\\\n".join([*legend, *(escape(note) for note in notes)])
+        # As papers do, a table with data sets side by side has its notes as one paragraph.
+        text = ("\n" if paper else " \\\\\n").join([*legend, *(_opened(escape(note)) for note in notes)])
         lines.append(f"\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\n{text}\n\\end{{minipage}}")
     return "\n".join([*lines, r"\end{table}"])
 
 
+def _head(headings: list[list[str]]) -> list[str]:
+    return [_line([escape(text) for text in line]) for line in zip_longest(*headings, fillvalue="")]
+
+
 def _line(cells: list[str]) -> str:
-    # A "[" that opens a row would be read as the optional argument of the line break before it.
-    first = "{}" if cells[0].startswith(("[", "*")) else ""
-    return first + " & ".join(cells) + r" \\"
+    return _opened(" & ".join(cells)) + r" \\"
+
+
+def _opened(line: str) -> str:
+    """Keep a "[" that opens a line from being read as the optional argument of the line break before it."""
+    return "{}" + line if line.startswith(("[", "*")) else line
 
 
 def cell_text(cell: TableCell) -> str:
     """Write one cell: best bold, second underlined, signs raised, a minus sign that is one."""
+    if cell.parts:
+        return " / ".join(map(cell_text, cell.parts))
     text = escape(cell.text)
     if text.startswith("-") and not text.startswith("--"):
         text = "$-$" + text[1:]

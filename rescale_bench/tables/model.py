@@ -36,6 +36,8 @@ class TableColumn:
     """With which its metric is printed."""
     scale: str = ""
     """In a sweep, the scale that it is about."""
+    below: str = ""
+    """A second line of the heading."""
     priority: int = 1_000
     """Where not all columns fit: 0 always stays, of the others the smallest stay; equal ones from left to right."""
 
@@ -53,9 +55,10 @@ class TableColumn:
 
     @property
     def heading(self) -> str:
-        """Head the column: "psnr_y ↑ [dB]"."""
+        """Head the column: "psnr_y ↑ [dB]", and what stands below it."""
         arrow, unit = self.signs
-        return " ".join(part for part in (self.name, arrow, unit and f"[{unit}]") if part)
+        first = " ".join(part for part in (self.name, arrow, unit and f"[{unit}]") if part)
+        return f"{first}\n{self.below}" if self.below else first
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class TableCell:
     """Of its footnotes."""
     mark: Mark = ""
     """Set by `marked`."""
+    parts: tuple[TableCell, ...] = ()
+    """Several values in one cell, printed with a slash between them."""
     tag: str = ""
     """The end of the text that a page prints smaller: weights and type of a method."""
 

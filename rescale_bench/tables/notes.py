@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rescale_bench.api.specs import RANDOM, UNVERSIONED
 from rescale_bench.tables.model import INCOMPLETE, NOT_NATIVE
@@ -41,16 +41,20 @@ def footnotes(
         notes.append(
             f"{INCOMPLETE} mean over fewer images than the others, which cannot be compared with theirs.{rank}"
         )
-        notes.extend(_absent(scores))
+        notes.extend(absent(scores))
     for state in ("infinite", "undefined"):
-        notes.extend(_left_out(scores, state))
+        notes.extend(left_out(scores, state))
+    return (*notes, *row_notes(scores))
+
+
+def row_notes(scores: Sequence[Score]) -> Iterator[str]:
+    """Say what is special about whole rows."""
     if any(not score.trained for score in scores):
-        notes.extend(note for word, note in UNPUBLISHABLE.items() if any(word in score.tags for score in scores))
+        yield from (note for word, note in UNPUBLISHABLE.items() if any(word in score.tags for score in scores))
     if any(not score.sealed for score in scores):
-        notes.append(UNSEALED)
+        yield UNSEALED
     if any(score.ceiling for score in scores):
-        notes.append("ceiling: an upper bound that is no rescaler; it takes no part in best and second.")
-    return tuple(notes)
+        yield "ceiling: an upper bound that is no rescaler; it takes no part in best and second."
 
 
 def set_notes(scores: Sequence[Score]) -> tuple[str, ...]:
@@ -89,7 +93,8 @@ def _fewer_pairs(scores: Iterable[Score], reference: str) -> list[str]:
     ]
 
 
-def _absent(scores: Iterable[Score]) -> list[str]:
+def absent(scores: Iterable[Score]) -> list[str]:
+    """Count the images that failed or were not measured, one line per method."""
     counts: dict[tuple[str, str], list[str]] = {}
     for score in scores:
         failed, missing = score.count("failed"), score.missing
@@ -101,7 +106,7 @@ def _absent(scores: Iterable[Score]) -> list[str]:
     return [f"{label}: {text} at {_scales(scales)}." for (label, text), scales in counts.items()]
 
 
-def _left_out(scores: Iterable[Score], state: State) -> list[str]:
+def left_out(scores: Iterable[Score], state: State) -> list[str]:
     """Count what stands outside the means, one line per metric and set of methods."""
     at: dict[tuple[str, int, int, str], list[str]] = {}
     everybody: dict[str, set[str]] = {}

@@ -128,6 +128,9 @@ def _stacked(heading: str) -> str:
 
 
 def _plain_cell(cell: TableCell, column: TableColumn) -> str:
+    if cell.parts:  # a space in the place of a mark, so that the numbers before the slash align too
+        first, *more = (f"{part.signs}{PLAIN[part.mark]:1}{part.text}" for part in cell.parts)
+        return " /".join([first.lstrip(), *more])
     return f"{cell.signs}{PLAIN[cell.mark]}{cell.text}" if column.numeric else f"{cell.text} {cell.signs}".rstrip()
 
 
@@ -150,7 +153,8 @@ def markdown_table(table: Table) -> str:
 
 
 def _markdown_cell(cell: TableCell, column: TableColumn) -> str:
-    del column
+    if cell.parts:
+        return " / ".join(_markdown_cell(part, column) for part in cell.parts)
     text = escape_markdown(cell.text)
     text = {"": text, "best": f"**{text}**", "second": f"<u>{text}</u>"}[cell.mark]
     return f"{text} {cell.signs}" if cell.signs else text
@@ -183,12 +187,14 @@ def _html_table(table: Table) -> str:
         cells = (f"<{tag}{each}>{text}</{tag}>" for each, text in zip(style, texts, strict=True))
         return f"<tr>{''.join(cells)}</tr>"
 
-    head = line("th", [html.escape(column.heading) for column in table.columns])
+    head = line("th", [html.escape(column.heading).replace("\n", "<br>") for column in table.columns])
     body = (line("td", [_html_cell(cell) for cell in row.cells]) for row in table.rows)
     return "\n".join(["<table>", "<thead>", head, "</thead>", "<tbody>", *body, "</tbody>", "</table>"])
 
 
 def _html_cell(cell: TableCell) -> str:
+    if cell.parts:
+        return " / ".join(map(_html_cell, cell.parts))
     text = html.escape(cell.text)
     text = {"": text, "best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}[cell.mark]
     return f"{text}<sup>{cell.signs}</sup>" if cell.signs else text
