@@ -123,6 +123,17 @@ def test_the_flags(tmp_path, capsys):
     assert "unknown column 'bp': did you mean bpp" in capsys.readouterr().err
 
 
+def test_the_run_is_named_with_or_without_a_flag_and_only_once(tmp_path, capsys):
+    path = str(tmp_path / "run.parquet")
+    frame().to_parquet(path)
+    assert main(["table", path]) == 0
+    plain = capsys.readouterr().out
+    assert main(["table", "-i", path]) == 0
+    assert capsys.readouterr().out == plain
+    assert main(["table", path, "-i", "other"]) == 2
+    assert "--input: one run is read: " in capsys.readouterr().err
+
+
 def test_a_pipe_gets_everything_whatever_the_window_is(tmp_path, monkeypatch, capsys):
     path = str(tmp_path / "run.parquet")
     frame().to_parquet(path)

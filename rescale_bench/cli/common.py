@@ -26,8 +26,9 @@ def add_plugin_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
-    """Add -i, the run that a verb reads, and --plugin, so that the plugins of the run may be named here too."""
-    parser.add_argument("-i", "--input", metavar="RUN", help="run folder or tidy file (default: the newest in runs/)")
+    """Add the run that a verb reads, and --plugin, so that the plugins of the run may be named here too."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="run folder or tidy file (default: the newest in runs/)")
+    parser.add_argument("-i", "--input", metavar="RUN", help="the same as a flag")
     add_plugin_flag(parser)
 
 
@@ -42,10 +43,12 @@ def registry(known: argparse.Namespace) -> Registry:
 
 
 def read_input(known: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
-    """Read the run of -i, or the newest one under runs/. Raises UsageError, StoreError, and PluginError."""
+    """Read the run that was named, or the newest one under runs/. Raises UsageError, StoreError, and PluginError."""
+    if known.run and known.input:
+        raise UsageError(f"one run is read: {known.run} or {known.input}?", "input")
     if known.plugins:
         registry(known)
-    return read_run(known.input)
+    return read_run(known.run or known.input)
 
 
 def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
@@ -61,7 +64,7 @@ def _newest() -> Path:
 
     newest = newest_run(Path("runs"))
     if newest is None:
-        raise UsageError("there is no run under runs/ yet: run `rescale-bench run`, or name one with --input")
+        raise UsageError("there is no run under runs/ yet: run `rescale-bench run`, or name one")
     return newest
 
 
