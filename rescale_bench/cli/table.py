@@ -30,6 +30,9 @@ def add(verbs: Any) -> None:
         "--rank", action="store_true", help="rank the methods, with ties where images cannot separate them"
     )
     layouts.add_argument(
+        "--stats", action="store_true", help="worst image, low percentile, median, the image that moves a mean most"
+    )
+    layouts.add_argument(
         "--layout", choices=LAYOUTS, default="board", help="paper: data sets side by side, PSNR/SSIM in one cell"
     )
     parser.add_argument(
@@ -73,6 +76,11 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
         with naming("rank"):
             board = rank_board(rank_methods(frame, metric_names(known.metrics)))
+    elif known.stats:
+        from rescale_bench.tables.tails import tails_board
+
+        with naming("stats"):
+            board = tails_board(frame, metric_names(known.metrics))
     elif known.layout == "paper":
         from rescale_bench.tables.paper import paper_board
 

@@ -92,6 +92,7 @@ def _context(
         "scales": _scales(source),
         "parts": list(dict.fromkeys(section.setting.name for section in sections)),
         "ranks": significance.rank_groups(source, metric),
+        "tails": significance.tails(source, metric),
         "gaps": significance.rate_gaps(source, view.reference, metric, references),
         "charts": charts,
         "found": found,

@@ -16,6 +16,7 @@ from rescale_bench.tables.rows import choose_metrics
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
+    from rescale_bench.tables.model import Section
     from rescale_bench.tables.ranks import Ranking
 
 SEVERAL, USUAL = 4, ("2", "3", "4")
@@ -85,12 +86,10 @@ def rank_groups(source: ReportSource, metric: str) -> Ranks:
     """Rank the methods of a run by one metric, per protocol, data set, codec and scale."""
     from rescale_bench.tables.ranks import EXPLAINED, rank_methods
 
-    scales = sorted(set(source.rows["scale"]), key=Decimal)
-    shown, passed = scales, []
-    if len(scales) > SEVERAL:
-        shown = [scale for scale in scales if scale in USUAL] or [scales[0], scales[-1]]
+    shown, passed, count = _shown_scales(source), [], source.rows["scale"].nunique()
+    if len(shown) < count:
         listed = ", ".join(f"×{scale}" for scale in shown)
-        passed.append(f"Shown: {listed} of {len(scales)} scales; rescale-bench table --rank prints them all.")
+        passed.append(f"Shown: {listed} of {count} scales; rescale-bench table --rank prints them all.")
     try:
         frame = source.frame
         rankings = rank_methods(frame[frame["scale"].astype(str).isin(shown)], [metric])
@@ -101,6 +100,23 @@ def rank_groups(source: ReportSource, metric: str) -> Ranks:
         members.setdefault((one.group.protocol, one.group.protocol_version, one.group.dataset), []).append(one)
     groups = tuple(_ranked(key, found) for key, found in members.items())
     return Ranks(metric, groups, (*EXPLAINED.rstrip(".").split("; "), *passed))
+
+
+def tails(source: ReportSource, metric: str) -> tuple[Section, ...]:
+    """Lay out worst images, percentiles and medians, at the scales that the ranks show; none without that metric."""
+    from rescale_bench.tables.tails import tails_board
+
+    if metric not in set(source.rows["metric"]):
+        return ()
+    shown = _shown_scales(source)
+    return tails_board(source.frame[source.frame["scale"].astype(str).isin(shown)], [metric]).sections
+
+
+def _shown_scales(source: ReportSource) -> list[str]:
+    scales = sorted(set(source.rows["scale"]), key=Decimal)
+    if len(scales) <= SEVERAL:
+        return scales
+    return [scale for scale in scales if scale in USUAL] or [scales[0], scales[-1]]
 
 
 def _ranked(key: tuple[str, str, str], rankings: Sequence[Ranking]) -> Ranked:

@@ -123,7 +123,7 @@ def rank_methods(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> l
     be ranked, UnknownNameError for metrics that the run lacks.
     """
     rows = prepare(fold_seeds(frame))
-    names = choose_metrics(rows, metrics or _primary(rows))
+    names = choose_metrics(rows, metrics or primary_metrics(rows))
     rows = rows[rows["metric"].isin(names)].reset_index(drop=True)
     spreads = seed_spreads(rows)
     by_group: dict[tuple[str, Group], list[Score]] = {}
@@ -137,11 +137,12 @@ def rank_methods(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> l
     return found
 
 
-def _primary(rows: pd.DataFrame) -> list[str]:
+def primary_metrics(rows: pd.DataFrame) -> list[str]:
+    """Choose the first of psnr_y, psnr_rgb, ssim_y that prepared rows hold. Raises UsageError where there is none."""
     held = set(rows["metric"])
     known = [name for name in PRIMARY if name in held][:1]
     if not known:
-        raise UsageError(f"the run holds none of {', '.join(PRIMARY)}; name the metrics to rank by")
+        raise UsageError(f"the run holds none of {', '.join(PRIMARY)}; name the metrics")
     return known
 
 
