@@ -91,8 +91,9 @@ def test_a_number_through_a_codec_meets_the_same_codec_alone(published):
     assert through("jpeg:quality=70,subsampling=444") == through("png") == through("none") == []
 
 
-def test_methods_that_we_lack_have_no_name():
-    assert method_name(method_names(), "AIDN", "Table 1", "Bicubic + ArbEDSR (type II)", "2", "Set5") is None
+def test_methods_that_we_lack_say_why():
+    lacking = method_name(method_names(), "AIDN", "Table 1", "Bicubic + ArbEDSR (type II)", "2", "Set5")
+    assert (lacking.spec, lacking.note[:7]) == ("", "no code")
 
 
 def test_a_bicubic_run_reproduces_the_published_row(published):

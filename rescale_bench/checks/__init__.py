@@ -1,5 +1,6 @@
 """Checks of a run: against a stored run (regressions, differences), and against what the papers published."""
 
+from rescale_bench.checks.coverage import COVERED, cover, coverage_table, reasons_table, render_coverage
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
 from rescale_bench.checks.explanations import explain
@@ -12,12 +13,15 @@ from rescale_bench.checks.rescoring import read_pictures
 from rescale_bench.checks.tolerances import parse_tolerances
 
 __all__ = [
+    "COVERED",
     "CheckResult",
     "RunComparison",
     "check",
     "compare",
     "compare_runs",
     "comparison_json",
+    "cover",
+    "coverage_table",
     "explain",
     "github_annotations",
     "junit",
@@ -25,7 +29,9 @@ __all__ = [
     "printed_numbers",
     "read_pictures",
     "read_published",
+    "reasons_table",
     "render_comparison",
+    "render_coverage",
     "render_published",
     "report",
     "shipped_tables",

@@ -90,7 +90,12 @@ def tolerance(one: Comparison, given: Given) -> float:
     row = one.published
     if one.metric in given or one.metric.partition(":")[0] in given:
         return tolerance_of(one.metric, given, "").allowed(row.value)
-    return row.tolerance if row.tolerance is not None else float(Decimal("0.5").scaleb(-row.decimals))
+    return row.tolerance if row.tolerance is not None else float(Decimal("0.5").scaleb(row.exponent))
+
+
+def within(one: Comparison, given: Given | None = None) -> bool:
+    """Tell whether a measured number is the published one, as far as its tolerance tells."""
+    return one.difference is not None and abs(one.difference) <= tolerance(one, given or {}) + SLACK
 
 
 def explain(
@@ -105,9 +110,9 @@ def explain(
     """
     known: dict[tuple[MeanKey, int], Values] = {}
     searches = [
-        _search(one, allowed, pictures, protocol, known)
+        _search(one, tolerance(one, given or {}), pictures, protocol, known)
         for one in found
-        if one.difference is not None and abs(one.difference) > (allowed := tolerance(one, given or {})) + SLACK
+        if one.difference is not None and not within(one, given)
     ]
     support, differing = _support(searches)
     return {each.one: _settle(each, support, differing, protocol) for each in searches}

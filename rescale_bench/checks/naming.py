@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PUBLISHED = "published"
+"""The tag of the weights that a paper's authors gave out."""
+
+
 @dataclass(frozen=True)
 class MethodName:
     """A published method at some scales and data sets ("*" fits any), and our spec for it.
 
-    scales: "*", "integer", "fractional", or one scale. protocol: ours, or "unstated".
+    scales: "*", "integer", "fractional", or one scale. protocol: ours, or "unstated". spec: "" where we have no such
+    method, which note then explains. weights: tags that the row is of, joined by "+", "" for the published ones: a
+    variant of a paper has the weights that its recipe trains.
     """
 
     source: str
@@ -36,6 +42,12 @@ class MethodName:
     spec: str
     protocol: str
     note: str
+    weights: str = ""
+
+    @property
+    def tags(self) -> set[str]:
+        """The weights tags under which a run measures what was published."""
+        return {"", *(self.weights or PUBLISHED).split("+")}
 
     def fits(self, source: str, table: str, method: str, scale: str, dataset: str) -> bool:
         """Tell whether a published row is meant."""
@@ -48,6 +60,7 @@ class MethodName:
 class MetricName:
     """A published metric and a metric of ours; same: whether ours is meant to give the same number.
 
+    measured: "" where we have none that could, which note then explains.
     under: where it is not empty, the line counts for rows published under that protocol alone.
     """
 
@@ -112,7 +125,7 @@ def metric_names() -> list[MetricName]:
 def method_name(
     names: Sequence[MethodName], source: str, table: str, method: str, scale: str, dataset: str
 ) -> MethodName | None:
-    """Find what a published row means; None for methods that we do not have."""
+    """Find what a published row means; None where nothing is known of its method."""
     return next((name for name in names if name.fits(source, table, method, scale, dataset)), None)
 
 

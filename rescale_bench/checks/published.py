@@ -63,10 +63,15 @@ class Published:
         return float(self.text)
 
     @property
+    def exponent(self) -> int:
+        """Of the last digit printed: -2 in 33.66, 9 in 8.66e11."""
+        exponent = Decimal(self.text).as_tuple().exponent
+        return exponent if isinstance(exponent, int) else 0
+
+    @property
     def decimals(self) -> int:
         """How many decimals were printed."""
-        exponent = Decimal(self.text).as_tuple().exponent
-        return max(0, -exponent) if isinstance(exponent, int) else 0
+        return max(0, -self.exponent)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
         name = named_method(row, names)
         pairs = list(_pairs(row, name, metrics, measured, sums, registry))
         if not pairs and all:
-            pairs = [Comparison(row, name.spec, row.dataset, row.metric)]
+            pairs = [Comparison(row, name.spec or row.method, row.dataset, row.metric)]
         found.extend(pairs)
     return sorted(found, key=_order)
 
@@ -209,11 +214,13 @@ def _pairs(
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
             if row.codec and not same_file(key.codec, row.codec, registry):
                 continue  # a number through one quality has nothing to say about another
+            if name.weights and not set(key.weights.split("+")) <= name.tags:
+                continue  # nor one variant's weights about another's
             variant = key.dataset.partition("@")[2]
             scored = [value for value in values if math.isfinite(value)]
             expected = metric.protocol or name.protocol
             join = math.fsum if key.metric in sums else fmean
-            obstacles = tuple(_obstacles(row, key, metric, len(scored), count, registry))
+            obstacles = tuple(_obstacles(row, name, key, metric, len(scored), count, registry))
             yield Comparison(
                 row, key.label, key.dataset, key.metric, join(scored) if scored else None, key.protocol,
                 f"{len(scored)}/{count or '?'}", (*_reasons(key, variant, expected, count), *obstacles),
@@ -235,12 +242,12 @@ def _reasons(key: MeanKey, variant: str, protocol: str, count: int) -> Iterator[
 
 
 def _obstacles(
-    row: Published, key: MeanKey, metric: MetricName, scored: int, count: int, registry: Registry
+    row: Published, name: MethodName, key: MeanKey, metric: MetricName, scored: int, count: int, registry: Registry
 ) -> Iterator[str]:
     """Say why something else is measured, whatever the protocol."""
     if not metric.same:
         yield "not the same metric"
-    if set(key.weights.split("+")) - {"", "published"}:
+    if not set(key.weights.split("+")) <= name.tags:
         yield f"weights {key.weights}, not the published ones"
     if not same_file(key.codec, row.codec, registry):
         yield f"LR through {key.codec}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, naming, read_input, registry
+from rescale_bench.cli.common import add_input, naming, read_input, read_run, registry
 from rescale_bench.cli.screen import add_wide, screen, show
 
 
@@ -18,6 +18,10 @@ def add(verbs: Any) -> None:
     tables = parser.add_mutually_exclusive_group()
     tables.add_argument("--table", metavar="FILE", help="one paper's table (.csv, columns as in results/published)")
     tables.add_argument("--tables", metavar="FOLDER", help="folder of transcribed tables (default: those that ship)")
+    parser.add_argument(
+        "--coverage", nargs="*", metavar="RUN",
+        help="count instead what can be run here, and what these runs measured and reproduced, table by table",
+    )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="also rows without a measured twin")
     parser.add_argument(
         "--tolerance", default="", metavar="LIST", help="psnr_y=0.01,… (default: half the last digit printed)"
@@ -39,14 +43,32 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench import checks
 
     tolerances = checks.parse_tolerances(known.tolerance) if known.tolerance else {}
-    path, frame = read_input(known)
     plugins = registry(known)
     place = Path(known.table or known.tables) if known.table or known.tables else checks.shipped_tables()
     with naming("table" if known.table else "tables"):
         published = checks.read_published(place)
+    if known.coverage is not None:
+        return _coverage(known, published, tolerances)
+    path, frame = read_input(known)
     rows = checks.compare(frame, published, plugins, all=known.all)
     why = None
     if known.explain:
         why = checks.explain(rows, checks.read_pictures(path, frame), plugins.choose_protocol, tolerances)
     show(checks.render_published(rows, known.format, why, screen(known.wide)), known.format, known.wide)
     return 0 if any(row.measured is not None for row in rows) else 4
+
+
+def _coverage(known: argparse.Namespace, published: Sequence[Any], tolerances: Any) -> int:
+    from rescale_bench import checks
+
+    given = [*known.coverage, *([known.input] if known.input else [])]
+    frames = [read_run(text)[1] for text in given]
+    frame = None
+    if frames:
+        import pandas as pd
+
+        frame = pd.concat(frames, ignore_index=True)
+    covered = checks.cover(published, registry(known), frame, tolerances)
+    text = checks.render_coverage(covered, bool(frames), known.format, screen(known.wide))
+    show(text, known.format, known.wide, hang=4)
+    return 0

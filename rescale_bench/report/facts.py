@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rescale_bench.api.registry import Registry
+    from rescale_bench.tables.model import Table
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -67,6 +68,15 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the papers' tables there is. counts: by table. reasons: what cannot be run. notes: on the columns."""
+
+    counts: Table
+    reasons: Table
+    notes: tuple[str, ...]
+
+
 def protocols(rows: pd.DataFrame, registry: Registry) -> tuple[ProtocolFacts, ...]:
     """Spell out every protocol that the rows name."""
     pairs = rows[["protocol", "protocol_version"]].drop_duplicates().itertuples(index=False)
@@ -98,6 +108,22 @@ def _meaning(key: str, value: Any) -> str:
     if text.isdigit() and key in ("border", "lr_border", "mod_crop"):
         return f"{text} pixels" if text != "0" else "none"
     return MEANINGS.get((key, text), text)
+
+
+def coverage(source: ReportSource, registry: Registry) -> Coverage | None:
+    """Count, for the papers' tables that the run measured something of, what it did; and what cannot be run.
+
+    None where it measured nothing of them, or the installation lacks them.
+    """
+    from rescale_bench.checks import COVERED, cover, coverage_table, read_published, reasons_table, shipped_tables
+
+    try:
+        covered = cover(read_published(shipped_tables()), registry, source.frame)
+    except RescaleBenchError:
+        return None
+    touched = {(one.published.source, one.published.table) for one in covered if one.measured}
+    shown = [one for one in covered if (one.published.source, one.published.table) in touched]
+    return Coverage(coverage_table(shown, True), reasons_table(shown), COVERED) if shown else None
 
 
 def environment(source: ReportSource) -> tuple[tuple[str, Pairs], ...]:

@@ -94,6 +94,7 @@ def _context(
         "ranks": significance.rank_groups(source, metric),
         "tails": significance.tails(source, metric),
         "gaps": significance.rate_gaps(source, view.reference, metric, references),
+        "coverage": facts.coverage(source, registry),
         "charts": charts,
         "found": found,
         "albums": (),
