@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from test_published import BICUBIC, frame, rows
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.api.specs import parse_spec
@@ -14,7 +15,6 @@ from rescale_bench.checks import cover, read_published, render_coverage
 from rescale_bench.checks.naming import method_names
 from rescale_bench.cli.main import main
 from rescale_bench.errors import UnknownNameError
-from test_published import BICUBIC, frame, rows
 
 REGISTRY = load_registry()
 PAPERS = ("AIDN", "CAR", "FGRN", "IRN", "IRN appendix")
@@ -90,7 +90,7 @@ def test_what_is_printed(covered):
     for block in (markdown[0], markdown[2]):
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
     records = json.loads(render_coverage(covered, True, "json"))
-    assert list(csv.DictReader(io.StringIO(render_coverage(covered, True, "csv"))))[0].keys() == records[0].keys()
+    assert next(csv.DictReader(io.StringIO(render_coverage(covered, True, "csv")))).keys() == records[0].keys()
     assert sum(record["reproduced"] for record in records) == sum(one.reproduced for one in covered)
     with pytest.raises(UnknownNameError):
         render_coverage(covered, True, "yaml")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from rescale_bench.api.scales import exact
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.checks.explanations import within
-from rescale_bench.checks.naming import PUBLISHED, MethodName, MetricName, method_name, method_names, metric_names
-from rescale_bench.checks.published import Comparison, Published, compare
+from rescale_bench.checks.naming import PUBLISHED, MethodName, MetricName, method_names, metric_names
+from rescale_bench.checks.published import Comparison, Published, compare, named_method
 from rescale_bench.checks.tolerances import Given
 from rescale_bench.errors import RescaleBenchError, UnknownNameError
 from rescale_bench.machine.printable import encodable
@@ -78,21 +78,18 @@ def cover(
     ready = cache(partial(_weights, registry))
     covered = []
     for row in rows:
-        name = method_name(names, row.source, row.table, row.method, row.scale, row.dataset)
+        name = named_method(row, names)
         reason = _reason(row, name, metrics, registry)
-        spec = name.spec if name else ""
-        weights: Weights = "" if reason or name is None else ready(spec, name.weights or PUBLISHED, exact(row.scale))
+        weights: Weights = "" if reason else ready(name.spec, name.weights or PUBLISHED, exact(row.scale))
         found = twins.get(row, [])
         same = [one for one in found if one.reproduction]
         reproduced = any(within(one, given) for one in same)
-        covered.append(Covered(row, spec, reason, weights, bool(found), bool(same), reproduced))
+        covered.append(Covered(row, name.spec, reason, weights, bool(found), bool(same), reproduced))
     return covered
 
 
-def _reason(row: Published, name: MethodName | None, metrics: Sequence[MetricName], registry: Registry) -> str:
+def _reason(row: Published, name: MethodName, metrics: Sequence[MetricName], registry: Registry) -> str:
     """Say why a number cannot be measured here, "" where it can."""
-    if name is None:
-        return "nobody has said which method of ours it is"
     if not name.spec:
         return name.note
     meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]

@@ -60,6 +60,6 @@ def _numbers(
     for metric in meant_metrics(row, name, metrics):
         if metric.same and through:
             yield PrintedNumber(
-                row.method, _same(name.spec), _table(row), metric.protocol or name.protocol, dataset, row.scale,
-                metric.measured, row.text, row.parameters.strip("-"), count, through,
+                row.method, _same(name.spec or row.method), _table(row), metric.protocol or name.protocol, dataset,
+                row.scale, metric.measured, row.text, row.parameters.strip("-"), count, through,
             )  # fmt: skip

@@ -189,7 +189,7 @@ def meant_metrics(row: Published, name: MethodName, metrics: Sequence[MetricName
 
     What is published under another protocol's metric is shown beside ours of the same name, not equated with it.
     """
-    meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]
+    meant = [metric for metric in metrics if metric.measured and metric.fits(row.source, row.metric, name.protocol)]
     if any(metric.under for metric in meant):
         return [metric if metric.under else replace(metric, same=False) for metric in meant]
     return meant
