@@ -43,7 +43,7 @@ def run(tmp_path_factory):
     ("name", "form"), [("r.parquet", "parquet"), ("r.csv", "csv"), ("r.csv.gz", "csv"), ("r.json", "json")]
 )
 def test_every_file_gives_the_rows_of_the_folder(run, tmp_path, name, form):
-    rows = Run(run).rows()
+    rows = read_table(run)
     write_rows(tmp_path / "deep" / name, rows, form)
     pd.testing.assert_frame_equal(read_table(tmp_path / "deep" / name), rows, check_dtype=form == "parquet")
     odd = rows[rows["dataset"] == "007"].iloc[0]

@@ -48,7 +48,7 @@ def test_a_half_written_last_line_is_repaired_and_said(tmp_path):
         journal.write_bytes(content[:cut])
         assert list(read_table(tmp_path)["image"]) == ["a"]
     with Store(tmp_path) as store:
-        assert list(store.cells) == ["a"]
+        assert list(store.lines()) == ["a"]
         assert "half-written" in store.notes[0]
         store.append(line("b"))
     assert journal.read_bytes() == content
@@ -65,7 +65,7 @@ def test_damage_in_the_middle_names_the_line(tmp_path):
         Store(tmp_path)
     journal.write_text(lines[0] + lines[2])
     with Store(tmp_path) as store:
-        assert list(store.cells) == ["a", "c"]
+        assert list(store.lines()) == ["a", "c"]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
@@ -80,12 +80,12 @@ def test_metrics_of_one_cell_add_up_and_failures_do_not_wipe(tmp_path):
         store.append(line("a", value=30.0))
         store.append(line("a", value=0.9, metric="ssim_y"))
         store.append(line("a", status="failed"))
-        assert {name: entry["value"] for name, entry in store.cells["a"]["values"].items()} == {
+        assert {name: entry["value"] for name, entry in store.lines()["a"]["values"].items()} == {
             "psnr_y": 30.0,
             "ssim_y": 0.9,
         }
     with Store(tmp_path) as store:
-        assert store.cells["a"]["status"] == "ok"
+        assert store.lines()["a"]["status"] == "ok"
 
 
 def test_a_folder_without_a_run_and_a_foreign_file_are_named(tmp_path):

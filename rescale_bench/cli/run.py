@@ -91,9 +91,10 @@ def _log_to_stderr() -> None:
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
     from rescale_bench.runs.folder import Run
+    from rescale_bench.runs.table import plain_texts
     from rescale_bench.tables import leaderboard, render
 
-    table = Run(Run(outcome.folder).table).rows()
+    table = plain_texts(Run(outcome.folder).rows())
     table = table[table["cell"].isin(outcome.cells)]
     if table.empty:
         return

@@ -57,6 +57,6 @@ def described(table: pd.DataFrame) -> pd.DataFrame:
             metric: getattr(records.get(str(metric).partition(":")[0]), name, defaults[name])
             for metric in table["metric"].unique()
         }
-        filled = table["metric"].map(known)
-        columns[name] = table[name].where(table[name].notna(), filled) if name in table else filled
+        filled = table["metric"].astype(object).map(known)
+        columns[name] = table[name].astype(object).where(table[name].notna(), filled) if name in table else filled
     return table.assign(**columns)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import json
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import compress, product, starmap
 from typing import Any
 
 from rescale_bench.api.records import Method, Protocol
 from rescale_bench.api.registry import Chosen
 from rescale_bench.runner.request import Request
-from rescale_bench.runs.schema import OF_CELL, cell_key
+from rescale_bench.runs.schema import OF_CELL, cell_key, hashed, key_text
 from rescale_bench.weights.choice import ChosenWeights
 
 NO_FILE = "none"
 """The codec of a protocol that passes the LR in float."""
+OF_PICTURE = {"dataset": "dataset", "image": "name", "image_sha256": "sha256"}
+"""Columns of a cell that its picture fills, in the order in which they are hashed, and the picture's own name of them.
+
+Its crop is in the name of the data set."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +143,55 @@ class Plan:
 
     def __len__(self) -> int:
         """Count the cells."""
-        return len(self.pictures) * sum(len(part.scales) * len(part.codecs) for part in self.parts)
+        return sum(map(self.size, self.parts))
+
+    def size(self, part: Part) -> int:
+        """Count the cells of a part, which follow each other."""
+        return len(self.pictures) * len(part.scales) * len(part.codecs)
 
     def __iter__(self) -> Iterator[Cell]:
         """Make the cells, one at a time."""
+        return starmap(self._cell, self._grid())
+
+    def chosen(self, wanted: Iterable[bool]) -> Iterator[Cell]:
+        """Make those cells, one at a time, that are wanted. wanted: of each cell in order."""
+        return starmap(self._cell, compress(self._grid(), wanted))
+
+    def cell_keys(self) -> Iterator[str]:
+        """Give the key of every cell, in order, without making the cells."""
+        texts = [[_quoted(getattr(picture, name)) for name in OF_PICTURE.values()] for picture in self.pictures]
         for part in self.parts:
-            for picture in self.pictures:
-                for scale in part.scales:
-                    for codec in part.codecs:
-                        yield self._cell(part, picture, scale, codec)
+            kinds = [(scale, codec) for scale in part.scales for codec in part.codecs]
+            around = [self._around(part, *kind) for kind in kinds]
+            for picture, (dataset, image, sha256) in zip(self.pictures, texts, strict=True):
+                if picture.given:  # its files are in its key
+                    yield from (self._cell(part, picture, *kind).cell for kind in kinds)
+                else:
+                    yield from (hashed(a + dataset + b + image + c + sha256 + d) for a, b, c, d in around)
+
+    def _around(self, part: Part, scale: Decimal, codec: Chosen | None) -> list[str]:
+        """Write what is hashed of a cell (schema.key_text), cut where its image's own values stand."""
+        marks = {column: f"\0{column}" for column in OF_PICTURE}
+        picture = Picture(marks["dataset"], marks["image"], path="", crop=1, sha256=marks["image_sha256"], size=0)
+        cell, versions = self._unnamed(part, picture, scale, codec)
+        text, pieces = key_text(cell.identity(), versions), []
+        for mark in marks.values():
+            piece, text = text.split(_quoted(mark))
+            pieces.append(piece)
+        return [*pieces, text]
+
+    def _grid(self) -> Iterator[tuple[Part, Picture, Decimal, Chosen | None]]:
+        for part in self.parts:
+            yield from product((part,), self.pictures, part.scales, part.codecs)
 
     def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None) -> Cell:
+        cell, versions = self._unnamed(part, picture, scale, codec)
+        return replace(cell, cell=cell_key(cell.identity(), versions))
+
+    def _unnamed(
+        self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None
+    ) -> tuple[Cell, dict[str, str]]:
+        """Make a cell that lacks its key, and the versions that go into it."""
         method: Method = part.method.record
         cell = Cell(
             cell="",
@@ -178,4 +222,8 @@ class Plan:
         versions = {"method": method.version, "codec": codec.record.version if codec else ""}
         if picture.given:  # what stands behind the name of a method is its files
             versions |= {"method": picture.given.sr_sha256, "lr": picture.given.lr_sha256}
-        return replace(cell, cell=cell_key(cell.identity(), versions))
+        return cell, versions
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

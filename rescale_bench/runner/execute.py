@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rescale_bench.api.metrics import about
 from rescale_bench.api.registry import Registry
@@ -16,19 +18,23 @@ from rescale_bench.api.specs import method_label
 from rescale_bench.machine import environment
 from rescale_bench.machine.device import usable_cores, usable_device
 from rescale_bench.networks.compiling import check_compiler
-from rescale_bench.runner.cells import Cell, Plan
+from rescale_bench.runner.cells import Plan
 from rescale_bench.runner.dispatch import dispatch
 from rescale_bench.runner.job import Setup
-from rescale_bench.runner.plan import missing_values, plan, preflight
+from rescale_bench.runner.plan import plan, preflight
 from rescale_bench.runner.request import Request
 from rescale_bench.runner.schedule import batches
 from rescale_bench.runner.set_metrics import measure_sets, plan_sets
 from rescale_bench.runner.worker import Line
+from rescale_bench.runs.columns import complete_keys, lines_of, status_is, tabled
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
 from rescale_bench.weights.stored import sha256
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +78,22 @@ def dry_run(request: Request, registry: Registry) -> DryRun:
     grid = plan(request, registry)
     preflight(grid)
     run = Run(request.folder)
-    stored = run.cells() if run.measured else {}
-    by_method: dict[str, list[Cell]] = {}
-    for cell in grid:
-        by_method.setdefault(method_label(cell.method, cell.options, cell.weights), []).append(cell)
+    stored = run.cells() if run.measured else tabled(())
+    complete, keys = complete_keys(stored, _versions(grid)), grid.cell_keys()
+    asked: Counter[tuple[str, str]] = Counter()
+    missing: Counter[tuple[str, str]] = Counter()
+    for part in grid.parts:
+        name = part.method.record.name
+        kind = name, method_label(name, part.method.label.partition(":")[2], part.weights.tag)
+        asked[kind] += grid.size(part)
+        missing[kind] += sum(key not in complete for key in islice(keys, grid.size(part)))
+    timed = stored.group_by("method").aggregate([("seconds", "mean")]).to_pydict()
+    seconds = dict(zip(timed["method"], timed["seconds_mean"], strict=True))
     rows = []
-    for method, cells in by_method.items():
-        missing = sum(bool(missing_values(stored.get(cell.cell), grid.metrics)) for cell in cells)
-        seconds = [line["seconds"] for line in stored.values() if line["method"] == cells[0].method]
-        estimate = sum(seconds) / len(seconds) * missing / request.jobs if seconds else None
-        rows.append((method, len(cells), missing, 0.0 if not missing else estimate))
+    for (name, label), count in asked.items():
+        lacking = missing[name, label]
+        estimate = seconds[name] * lacking / request.jobs if name in seconds else None
+        rows.append((label, count, lacking, estimate if lacking else 0.0))
     return DryRun(request.folder, tuple(rows), grid.notes)
 
 
@@ -109,15 +121,16 @@ def measure(
         described = store.run.metrics
         _describe(store, grid, command)
         outputs = store.run.outputs if request.keep else None
-        pending = [cell for cell in grid if _wanted(cell, store, grid, outputs)]
+        pending = _pending(grid, store.complete(_versions(grid)), outputs)
+        count = int(pending.sum())
         setup = _setup(grid, registry, device, outputs, verbose)
-        log.debug("%d cells, %d to measure, %d torch threads each", len(grid), len(pending), setup.threads)
+        log.debug("%d cells, %d to measure, %d torch threads each", len(grid), count, setup.threads)
         done, interrupted = 0, False
-        if pending:
+        if count:
             store.write_environment(_environment(store, request, setup))
-            lines = dispatch(request, setup, registry, batches(pending), _files(grid, setup))
-            done, interrupted = _measure(store, lines, len(pending), track)
-        cells = tuple(cell.cell for cell in grid)
+            lines = dispatch(request, setup, registry, batches(grid.chosen(pending)), _files(grid, setup))
+            done, interrupted = _measure(store, lines, count, track)
+        cells = tuple(grid.cell_keys())
         if grid.set_metrics and not interrupted:
             # Every cell is in the store from here on.
             sets = plan_sets(store, grid.set_metrics, frozenset(cells))
@@ -126,18 +139,32 @@ def measure(
             cells += sets.digests
         if not _table_holds(store, described):
             store.write_table()
-        there = [store.cells[cell] for cell in cells if cell in store.cells]
+        failures = _failures(store, frozenset(cells)) if count or grid.set_metrics else ()
         trouble = [f"interrupted: {done} cells kept; the same command goes on from here"] if interrupted else []
         notes = (*store.notes, *grid.notes, *_crowding(request), *trouble)
-    failures = tuple(line for line in there if line["status"] == "failed")
-    return Outcome(request.folder, cells, done, len(grid) - len(pending), failures, notes, interrupted)
+    return Outcome(request.folder, cells, done, len(grid) - count, failures, notes, interrupted)
 
 
-def _wanted(cell: Cell, store: Store, grid: Plan, outputs: Outputs | None) -> bool:
-    """Tell whether a cell lacks a value, or its images where these are to be kept."""
-    if missing_values(store.cells.get(cell.cell), grid.metrics):
-        return True
-    return outputs is not None and not outputs.files(cell.cell)
+def _versions(grid: Plan) -> dict[str, str]:
+    """Give the versions of the plan's metrics by label."""
+    return {metric.label: metric.record.version for metric in grid.metrics}
+
+
+def _pending(grid: Plan, complete: Collection[str], outputs: Outputs | None) -> np.ndarray:
+    """Tell of each cell in order whether it lacks a value, or its images where these are to be kept; (n,) of bool."""
+    import numpy as np
+
+    lacking = (key not in complete or (outputs is not None and not outputs.files(key)) for key in grid.cell_keys())
+    return np.fromiter(lacking, bool, len(grid))
+
+
+def _failures(store: Store, asked: Collection[str]) -> tuple[Line, ...]:
+    """Read the lines of the cells that were asked for and failed."""
+    import pyarrow as pa
+
+    cells = store.run.cells()
+    failed = cells.filter(pa.array(status_is(cells, ("failed",))))
+    return tuple(line for line in lines_of(failed) if line["cell"] in asked)
 
 
 def _setup(grid: Plan, registry: Registry, device: str, outputs: Outputs | None, verbose: bool) -> Setup:
@@ -146,7 +173,7 @@ def _setup(grid: Plan, registry: Registry, device: str, outputs: Outputs | None,
     beside = request.scores_beside(device) and not quiet
     return Setup(
         plugins=registry.files,
-        metrics={metric.label: metric.record.version for metric in grid.metrics},
+        metrics=_versions(grid),
         device=device,
         threads=max(1, request.threads_each - beside),
         keep=str(outputs.folder) if outputs else "",

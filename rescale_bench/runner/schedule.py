@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from rescale_bench.errors import ImageError
@@ -17,11 +17,12 @@ def batches(cells: Iterable[Cell]) -> Iterator[Batch]:
     Where a method takes several images, these are cells that differ in nothing but images of one size.
     """
     for _, group in groupby(cells, attrgetter("build")):
-        alike = list(group)
-        if alike[0].batch == 1:
-            yield from ((cell,) for cell in alike)
+        rest = iter(group)
+        first = next(rest)
+        if first.batch == 1:  # one at a time: a run of a million cells is never held as a whole
+            yield from ((cell,) for cell in chain((first,), rest))
         else:
-            yield from _together(alike)
+            yield from _together([first, *rest])
 
 
 def _together(cells: Sequence[Cell]) -> list[Batch]:

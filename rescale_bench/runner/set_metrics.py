@@ -16,6 +16,7 @@ from rescale_bench.errors import MethodError, UnavailableError, UndefinedValueEr
 from rescale_bench.images.files import read_image
 from rescale_bench.runner.job import describe
 from rescale_bench.runner.plan import missing_values
+from rescale_bench.runs.columns import lines_of
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import SCHEMA
@@ -84,12 +85,16 @@ def measure_kept_run(run: Run, metrics: Sequence[Chosen], report: Callable[[str]
 
 def plan_sets(store: Store, metrics: Sequence[Chosen], cells: Collection[str] | None = None) -> SetPlan:
     """Find what is missing. metrics: chosen SetMetrics. cells: the keys that sets are made of, None for all."""
-    lines = {key: line for key, line in store.cells.items() if cells is None or key in cells}
-    sets = image_sets(tidy(lines, {}))
+    from pyarrow import compute
+
+    stored = store.run.cells()
+    of_sets = {line["cell"]: line for line in lines_of(stored.filter(compute.equal(stored["image"], "")))}
+    rows = tidy(stored, {})
+    sets = image_sets(rows if cells is None else rows[rows["cell"].isin(cells)])
     outputs = store.run.outputs
     pending, without, reused = [], [], 0
     for one in sets:
-        missing = missing_values(store.cells.get(one.digest), metrics)
+        missing = missing_values(of_sets.get(one.digest), metrics)
         reused += len(metrics) - len(missing)
         if missing and not all(outputs.files(cell, PARTS) for cell in one.cells):
             without.append(place(one))

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import StoreError
 from rescale_bench.machine.writing import reason, write_atomically
-from rescale_bench.runs.journal import plain, read_journal
+from rescale_bench.runs.columns import joined, lines_of, settled, tabled
+from rescale_bench.runs.journal import listed_segments, plain, read_lines
 from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import COLUMNS
-from rescale_bench.runs.table import read_rows, readable, tidy
+from rescale_bench.runs.segments import FOLDER as SEGMENTS
+from rescale_bench.runs.segments import read_segments
+from rescale_bench.runs.table import plain_texts, read_rows, readable, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 JOURNAL, TABLE, ABOUT, ENVIRONMENT = "journal.jsonl", "results.parquet", "run.json", "env.json"
 LOCK, OUTPUTS, SOURCES, CURVES = "lock", "outputs", "sources", "direct-jpeg.json"
@@ -41,7 +45,10 @@ class Run:
         return self.folder.resolve().name if self.folder else self.path.name
 
     def rows(self) -> pd.DataFrame:
-        """Read the tidy rows; a folder's from its journal, so that a killed run can be read too. Raises StoreError."""
+        """Read the tidy rows, texts as categories; a folder's from its cells, so that a killed run can be read too.
+
+        Raises StoreError.
+        """
         try:
             return readable(self._rows())
         except FileNotFoundError:
@@ -56,14 +63,27 @@ class Run:
         if self.path.is_dir():
             return tidy(self.cells(), self.metrics)
         if self.path.suffix == ".jsonl":
-            return tidy(read_journal(self.path), {})
+            return tidy(settled(tabled(read_lines(self.path))), {})
         return read_rows(self.path)
 
-    def cells(self) -> dict[str, dict[str, Any]]:
-        """Read the finished cells of a folder by key. Raises StoreError where it holds no run or a damaged one."""
+    def cells(self) -> pa.Table:
+        """Read the finished cells of a folder as columns (rescale_bench.runs.columns), one row each.
+
+        Raises StoreError where it holds no run or a damaged one.
+        """
+        journal = self.path / JOURNAL
         if not self.measured:
-            raise StoreError(f"{self.path} holds no run (no {JOURNAL} in it)")
-        return read_journal(self.path / JOURNAL)
+            raise StoreError(
+                f"{journal} is missing; put it back from a copy, or run once more: what the segments hold is kept"
+                if (self.path / SEGMENTS).is_dir()
+                else f"{self.path} holds no run (no {JOURNAL} in it)"
+            )
+        _, tables = read_segments(self.path, listed_segments(journal), journal)
+        return settled(joined([*tables, tabled(read_lines(journal))]))
+
+    def lines(self) -> dict[str, dict[str, Any]]:
+        """Read the finished cells of a folder as journal lines, by key: for a few. Raises StoreError as cells."""
+        return {line["cell"]: line for line in lines_of(self.cells())}
 
     @property
     def measured(self) -> bool:
@@ -133,7 +153,7 @@ class Run:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read the tidy rows of a run: a run folder, or a parquet, CSV (.csv, .csv.gz) or JSON file. Raises StoreError."""
-    return Run(path).rows()
+    return plain_texts(Run(path).rows())
 
 
 def newest_run(parent: Path) -> Path | None:

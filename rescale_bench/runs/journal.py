@@ -1,4 +1,7 @@
-"""The journal: one checksummed line for each finished cell, and what it must hold before anything is computed."""
+"""The journal: one checksummed line for each finished cell, and what it must hold before anything is computed.
+
+Where cells were sealed into segments, its first line lists these.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from typing import Any
 
 from rescale_bench.errors import StoreError
 from rescale_bench.runs.schema import OF_CELL, SCHEMA, split_dtype
+from rescale_bench.runs.segments import FOLDER, Sealed, listing, read_listing
 
 NEEDED = ("cell", "protocol", "status", *(column.name for column in OF_CELL if column.default is None))
 """What every line has."""
 STATUSES = ("ok", "failed", "undefined")
 READABLE = (1, SCHEMA)
+WITH_SEGMENTS = 3
+"""Schema of a first line that lists segments: versions that cannot read them refuse the run."""
 SEAL = re.compile(r',"crc":"([0-9a-f]{8})"}\Z')
 
 
@@ -33,11 +39,14 @@ def unsealed(text: str) -> Any:
     """
     text = text.strip()
     found = SEAL.search(text)
-    if found is None:
-        return json.loads(text)
-    body = text[: found.start()] + "}"
-    _require(zlib.crc32(body.encode("utf-8", "surrogatepass")) == int(found[1], 16), "crc")
-    return json.loads(body)
+    if found is not None:
+        body = text[: found.start()] + "}"
+        _require(zlib.crc32(body.encode("utf-8", "surrogatepass")) == int(found[1], 16), "crc")
+        text = body
+    line = json.loads(text)
+    if "\\u" in text:
+        json.dumps(line, ensure_ascii=False).encode()  # half a character (\ud800) fits no table
+    return line
 
 
 def checked(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,25 +91,57 @@ def repair(path: Path, notes: list[str]) -> None:
 
 
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """Read finished cells by key; a half-written last line is passed over.
+    """Read the cells of a journal's own lines by key, without those in segments. Raises StoreError as read_lines."""
+    cells: dict[str, dict[str, Any]] = {}
+    for line in read_lines(path):
+        settle(cells, line)
+    return cells
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the lines of finished cells, one at a time; a half-written last line is passed over.
 
     Raises StoreError naming the line when one in the middle is damaged.
     """
-    cells: dict[str, dict[str, Any]] = {}
     for number, text in enumerate(_complete_lines(path), start=1):
         try:
             line = unsealed(text)
             schema = line["schema"]
+            if number == 1 and schema == WITH_SEGMENTS and "segments" in line:
+                continue
             # A later schema is refused before its fields are looked at.
             read = checked(line) if schema in READABLE else line
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise StoreError(
-                f"{path}, line {number} is damaged; delete it (its cell is measured again) and run once more"
-            ) from None
+            raise StoreError(_damage(path, number)) from None
         if schema not in READABLE:
             raise StoreError(f"{path} has schema {schema}, this version reads up to {SCHEMA}; use another -o")
-        settle(cells, read)
-    return cells
+        yield read
+
+
+def listed_segments(path: Path) -> Sealed:
+    """Read the segments that the first line of a journal lists; none where it is another line, or none.
+
+    Raises StoreError where it is damaged.
+    """
+    text = next(_complete_lines(path), "")
+    if '"segments"' not in text:
+        return Sealed()
+    try:
+        line = unsealed(text)
+        return read_listing(line) if line["schema"] == WITH_SEGMENTS else Sealed()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StoreError(_damage(path, 1)) from None
+
+
+def new_journal(listed: Sealed) -> str:
+    """Write the text that a journal begins with once cells were sealed into segments."""
+    return sealed({"schema": WITH_SEGMENTS, **listing(listed)}) + "\n"
+
+
+def _damage(path: Path, number: int) -> str:
+    kept = number == 1 and any((path.parent / FOLDER).glob("*.parquet"))
+    lost = "what the segments hold is kept" if kept else "its cell is measured again"
+    return f"{path}, line {number} is damaged; delete it ({lost}) and run once more"
 
 
 def _complete_lines(path: Path) -> Iterator[str]:

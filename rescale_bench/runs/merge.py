@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rescale_bench.errors import StoreError, UsageError
 from rescale_bench.machine.writing import reason
+from rescale_bench.runs.columns import VALUE, entry_is, joined, lines_of, metrics_of, settled, with_more
 from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, OUTPUTS, SOURCES, Run
-from rescale_bench.runs.journal import settle
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Prefer = Literal["", "first", "last"]
-Cells = dict[str, dict[str, Any]]
+SEGMENT = 100_000
+"""Cells that a merged run keeps in one segment."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source: what it is called in the new run, and its finished cells by key."""
+    """One source: what it is called in the new run, and its finished cells as columns."""
 
     name: str
     run: Run
-    cells: Cells
+    cells: pa.Table
 
 
 @dataclass(frozen=True)
@@ -70,28 +73,30 @@ def merge_runs(folders: Sequence[Path], output: Path, command: str, prefer: Pref
     Kept outputs are copied. The folder appears when it is complete, or not at all.
     Raises UsageError for differing numbers, the same folder twice and an output that exists; StoreError.
     """
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
     sources = _read(folders)
     _check_output(output, sources)
-    conflicts = list(find_conflicts(sources))
+    conflicts = find_conflicts(sources)
     if conflicts and not prefer:
         more = f" ({len(conflicts) - 1} more numbers differ)" if len(conflicts) > 1 else ""
         raise UsageError(f"merge: {conflicts[0]}{more}; choose with --prefer first or --prefer last")
     ordered = sources[::-1] if prefer == "first" else sources
-    merged: Cells = {}
-    for source in ordered:
-        for line in source.cells.values():
-            settle(merged, {**line, "source": _origin(source.name, line)})
-    keys = dict.fromkeys(key for source in sources for key in source.cells)
+    merged = settled(joined([_with_origin(source) for source in ordered]))
+    keys = pc.unique(pa.chunked_array([source.cells["cell"].combine_chunks() for source in sources]))
+    merged = merged.take(pc.index_in(keys, merged["cell"].combine_chunks()))
+    description = _describe(sources, ordered, command)
     temporary = output.parent / f".{output.name}.{os.getpid()}.tmp"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        _write(temporary, ordered, [merged[key] for key in keys], _describe(sources, ordered, command))
+        _write(temporary, ordered, merged, description)
         os.replace(temporary, output)
     except OSError as error:
         raise StoreError(f"cannot write {output}: {reason(error)}; choose another -o") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    counts = tuple((source.name, len(source.cells)) for source in sources)
+    counts = tuple((source.name, source.cells.num_rows) for source in sources)
     return Merged(output, counts, len(keys), sum(n for _, n in counts) - len(keys))
 
 
@@ -114,24 +119,56 @@ def _check_output(output: Path, sources: Sequence[Source]) -> None:
         raise UsageError(f"merge: {output} lies inside a run that is merged; choose another -o")
 
 
-def find_conflicts(sources: Sequence[Source]) -> Iterator[Conflict]:
-    """Give every repeatable number on which a source disagrees with the first one that measured it."""
+def find_conflicts(sources: Sequence[Source]) -> Conflicts:
+    """Find every repeatable number on which a source disagrees with the first one that measured it."""
+    import numpy as np
+
     clocks = {
         metric for source in sources for metric, about in source.run.metrics.items() if about.get("repeatable") is False
     }
-    first: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
-    for source in sources:
-        for cell, line in source.cells.items():
-            for metric, entry in line["values"].items():
-                if entry["status"] not in ("ok", "undefined") or metric in clocks:
-                    continue
-                name, known = first.setdefault((cell, metric), (source.name, entry))
-                if _bits(known) != _bits(entry):
-                    yield Conflict(line, metric, _say(known, entry, name), _say(entry, known, source.name))
+    cells = joined([source.cells for source in sources])
+    keys = cells["cell"].combine_chunks().dictionary_encode()
+    owner = keys.indices.to_numpy()
+    found: list[tuple[int, int, str]] = []
+    for label in metrics_of(cells) if len(keys.dictionary) < cells.num_rows else ():
+        if label in clocks:
+            continue
+        undefined = entry_is(cells, label, ("undefined",))
+        rows = np.flatnonzero(undefined | entry_is(cells, label, ("ok",)))
+        first = np.full(len(keys.dictionary), -1)
+        first[owner[rows[::-1]]] = rows[::-1]  # of several NumPy keeps the last, which is the first of all
+        earlier = first[owner[rows]]
+        bits = cells[VALUE + label].to_numpy().view(np.int64)
+        same = np.where(undefined[rows], undefined[earlier], ~undefined[earlier] & (bits[rows] == bits[earlier]))
+        found += [(int(row), int(first), label) for row, first in zip(rows[~same], earlier[~same], strict=True)]
+    return Conflicts(sources, cells, tuple(sorted(found)))
 
 
-def _bits(entry: Mapping[str, Any]) -> bytes:
-    return b"undefined" if entry["status"] == "undefined" else struct.pack("<d", entry["value"])
+@dataclass(frozen=True)
+class Conflicts(Sequence[Conflict]):
+    """Conflicts, each made when it is looked at. found: (row, row of the first source, metric) of the cells each."""
+
+    sources: Sequence[Source]
+    cells: pa.Table
+    found: tuple[tuple[int, int, str], ...]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.found)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Make one."""
+        row, first, label = self.found[index]
+        (line,), (known,) = (list(lines_of(self.cells.slice(place, 1))) for place in (row, first))
+        entry, other = line["values"][label], known["values"][label]
+        return Conflict(line, label, _say(other, entry, self._name(first)), _say(entry, other, self._name(row)))
+
+    def _name(self, row: int) -> str:
+        for source in self.sources:
+            if row < source.cells.num_rows:
+                return source.name
+            row -= source.cells.num_rows
+        raise IndexError(row)
 
 
 def _say(entry: Mapping[str, Any], other: Mapping[str, Any], name: str) -> str:
@@ -140,9 +177,13 @@ def _say(entry: Mapping[str, Any], other: Mapping[str, Any], name: str) -> str:
     return f"{value}{versions} in {name}"
 
 
-def _origin(name: str, line: Mapping[str, Any]) -> str:
-    """Name the source of a line; of a line that was merged before, the way it came."""
-    return f"{name}/{line['source']}" if line.get("source") else name
+def _with_origin(source: Source) -> pa.Table:
+    """Name the source of each cell; of one that was merged before, the way it came."""
+
+    def named(more: dict[str, Any]) -> dict[str, Any]:
+        return {**more, "source": f"{source.name}/{more['source']}" if more.get("source") else source.name}
+
+    return with_more(source.cells, named)
 
 
 def _describe(sources: Sequence[Source], ordered: Sequence[Source], command: str) -> dict[str, Any]:
@@ -156,12 +197,16 @@ def _describe(sources: Sequence[Source], ordered: Sequence[Source], command: str
     }
 
 
-def _write(folder: Path, ordered: Sequence[Source], lines: Sequence[Mapping[str, Any]], about: dict[str, Any]) -> None:
+def _write(folder: Path, ordered: Sequence[Source], cells: pa.Table, about: dict[str, Any]) -> None:
     with Store(folder) as store:
         store.write_about(about)
         named = sorted(ordered, key=lambda source: int(source.name.partition("-")[0]))
         store.write_environment({source.name: source.run.environment for source in named})
-        store.extend(lines)
+        if cells.num_rows < store.seal_lines:
+            store.extend(list(lines_of(cells)))
+        else:
+            for start in range(0, cells.num_rows, SEGMENT):
+                store.seal(cells.slice(start, SEGMENT))
         store.write_table()
     for source in ordered:
         said = folder / SOURCES / source.name

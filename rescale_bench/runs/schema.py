@@ -131,7 +131,17 @@ ORDER = (*_FIRST, *(name for name in KEY if name not in _FIRST))
 
 
 def cell_key(fields: Mapping[str, Any], versions: Mapping[str, str]) -> str:
-    """Hash everything that can move a number into 24 hexadecimal digits.
+    """Hash everything that can move a number into 24 hexadecimal digits. Arguments as key_text takes them."""
+    return hashed(key_text(fields, versions))
+
+
+def hashed(text: str) -> str:
+    """Hash what key_text wrote."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def key_text(fields: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Write everything that can move a number of a cell, as JSON in the order of the names.
 
     fields: values of HASHED; what is left out has its default. versions: of the method's and the codec's code.
     """
@@ -142,10 +152,9 @@ def cell_key(fields: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     content = {
         c.name: values[c.name] for c in HASHED if c.name in values and (c.since == 1 or values[c.name] != c.default)
     }
-    text = json.dumps(
+    return json.dumps(
         {**content, "versions": dict(versions)}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
     )
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def split_dtype(text: str) -> dict[str, Any]:

@@ -5,34 +5,43 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rescale_bench.errors import StoreError
-from rescale_bench.machine.writing import reason
+from rescale_bench.errors import StoreError, UsageError
+from rescale_bench.machine.writing import reason, write_atomically
+from rescale_bench.runs.columns import complete_keys, joined, settled, tabled
 from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, JOURNAL, LOCK, TABLE, Run
-from rescale_bench.runs.journal import checked, read_journal, repair, sealed, settle
+from rescale_bench.runs.journal import listed_segments, new_journal, read_lines, repair, sealed
+from rescale_bench.runs.segments import read_segments, write_segment
 from rescale_bench.runs.table import tidy, write_rows
 
-JOURNAL_BYTES = "journal_bytes"
-"""Attribute of a table: the size of the journal that it was made from."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MADE_FROM = "made_from"
+"""Attribute of a table: the segments and the size of the journal that it was made from."""
+SEAL_VARIABLE = "RESCALE_BENCH_SEGMENT_LINES"
+SEAL_LINES = 5_000
+"""Lines of a journal that become a segment, where the variable says nothing else."""
 
 
 class Store:
     """One run folder, open for appending. Only one process may hold it.
 
     Each journal line is one finished cell: its identity, its measurements, and under "values" the metrics.
-    The latest line of a cell wins, value by value.
+    The latest line of a cell wins, value by value. A journal that has become long is sealed into a segment.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or create the folder, lock it, repair a half-written last line and read the journal.
+        """Open or create the folder, lock it, repair a half-written last line, and look through what it holds.
 
         Raises StoreError when it cannot be written, is held by another run, or is damaged in the middle.
         """
         self.folder = folder
         self.notes: list[str] = []
+        self.seal_lines = _seal_lines()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder / LOCK)
@@ -41,13 +50,20 @@ class Store:
                 f"cannot write to the output folder {folder}: {reason(error)}; choose another -o"
             ) from None
         try:
-            for leftover in folder.glob(".*.tmp"):  # of a run that was killed while it wrote
+            for leftover in (*folder.glob(".*.tmp"), *folder.glob("segments/.*.tmp")):  # of a kill while it wrote
                 leftover.unlink(missing_ok=True)
-            self.cells = self._read()
-            self._journal = (folder / JOURNAL).open("a", encoding="utf-8")
+            journal = folder / JOURNAL
+            if journal.exists():
+                repair(journal, self.notes)
+            else:
+                journal.touch()
+            self._segments, _ = read_segments(folder, listed_segments(journal), journal)
+            self._count = sum(1 for _ in read_lines(journal))
+            self._journal = journal.open("a", encoding="utf-8")
+            self._seal_if_long()
         except OSError as error:
             self._lock.close()
-            raise StoreError(f"cannot use {folder / 'journal.jsonl'}: {reason(error)}") from None
+            raise StoreError(f"cannot use {folder / JOURNAL}: {reason(error)}") from None
         except StoreError:
             self._lock.close()
             raise
@@ -76,18 +92,46 @@ class Store:
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write several finished cells at once, with one wait for the disk. Raises StoreError (disk full, …)."""
-        try:
-            for line in lines:
-                self._journal.write(sealed(line) + "\n")
+        with self._writing(JOURNAL):
+            self._journal.writelines(f"{sealed(line)}\n" for line in lines)
             self._journal.flush()
             os.fsync(self._journal.fileno())
+        self._count += len(lines)
+        self._seal_if_long()
+
+    def _seal_if_long(self) -> None:
+        if self._count >= self.seal_lines:
+            self.seal()
+
+    def seal(self, *more: pa.Table) -> None:
+        """Seal the journal's lines and more cells into a segment, and begin the journal anew. Raises StoreError."""
+        path = self.folder / JOURNAL
+        # Read back: an interrupt may have come after a line was written, and nothing on the disk may be left out.
+        cells = settled(joined([tabled(read_lines(path)), *more]))
+        with self._writing("segments"):
+            self._segments = write_segment(self.folder, self._segments, cells)
+            self._journal.close()
+            write_atomically(path, new_journal(self._segments))
+            self._journal = path.open("a", encoding="utf-8")
+        self._count = 0
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StoreError(
-                f"cannot write {self.folder / 'journal.jsonl'}: {reason(error)}; "
+                f"cannot write {self.folder / name}: {reason(error)}; "
                 "what was measured before is kept: make room and run once more"
             ) from None
-        for line in lines:
-            settle(self.cells, checked(line))
+
+    def lines(self) -> dict[str, dict[str, Any]]:
+        """Read the finished cells back as journal lines, by key."""
+        return self.run.lines()
+
+    def complete(self, versions: Mapping[str, str]) -> set[str]:
+        """Give the keys of the cells that have a settled value of every metric. versions: of the metrics, by label."""
+        return complete_keys(self.run.cells(), versions)
 
     def write_about(self, content: Mapping[str, Any]) -> None:
         """Write run.json: what was asked. Raises StoreError."""
@@ -99,10 +143,8 @@ class Store:
 
     def write_table(self) -> Path:
         """Write results.parquet from the journal. Raises StoreError."""
-        # Read back: an interrupt may have come between a line on the disk and its entry in memory.
-        self.cells = read_journal(self.folder / JOURNAL)
-        table = tidy(self.cells, self.run.metrics)
-        table.attrs[JOURNAL_BYTES] = self._journal_bytes()
+        table = tidy(self.run.cells(), self.run.metrics)
+        table.attrs[MADE_FROM] = self._state()
         path = self.folder / TABLE
         try:
             write_rows(path, table, "parquet")
@@ -119,19 +161,19 @@ class Store:
         try:
             about = parquet.read_schema(self.folder / TABLE).metadata or {}
             attributes = json.loads(about.get(b"PANDAS_ATTRS", b"{}"))
-            return bool(attributes.get(JOURNAL_BYTES) == self._journal_bytes())
+            return bool(attributes.get(MADE_FROM) == self._state())
         except (OSError, ValueError):  # no table, or a damaged one (ArrowInvalid is a ValueError)
             return False
 
-    def _journal_bytes(self) -> int:
-        return (self.folder / JOURNAL).stat().st_size
+    def _state(self) -> str:
+        return " ".join((*self._segments.names[-1:], str((self.folder / JOURNAL).stat().st_size)))
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        path = self.folder / JOURNAL
-        if not path.exists():
-            return {}
-        repair(path, self.notes)
-        return read_journal(path)
+
+def _seal_lines() -> int:
+    text = os.environ.get(SEAL_VARIABLE, "").strip() or str(SEAL_LINES)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise UsageError(f"{SEAL_VARIABLE}='{text}' is not a number of lines above 0")
+    return int(text)
 
 
 def _lock(path: Path) -> TextIO:

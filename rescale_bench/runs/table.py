@@ -14,6 +14,7 @@ from rescale_bench.machine.limits import refuse_large_table
 from rescale_bench.machine.printable import printable
 from rescale_bench.machine.writing import write_atomically
 from rescale_bench.metrics import LATER, described
+from rescale_bench.runs.columns import ENTRY, VALUE, coded, combined, metrics_of
 from rescale_bench.runs.journal import plain
 from rescale_bench.runs.schema import (
     COLUMNS,
@@ -25,41 +26,123 @@ from rescale_bench.runs.schema import (
     OF_CELL,
     ORDER,
     TEXTS,
+    Column,
     plain_text,
     split_dtype,
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 OF_VALUE = {"metric_version": "version", "value": "value", "status": "status", "error": "error", "note": "note"}
 """Column and its name in the entry of one metric in a journal line."""
 TidyFormat = Literal["parquet", "csv", "json"]
 
 
-def tidy(cells: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def tidy(cells: pa.Table, metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Lay finished cells out as one row per cell and metric, in an order that does not depend on the run.
 
-    metrics: what run.json says of each metric (direction, unit, …).
+    cells: one row each (rescale_bench.runs.columns). metrics: what run.json says of each metric (direction, unit, …).
+    Texts, and what repeats itself, are categories; plain_texts makes usual columns of them.
     """
     import numpy as np
     import pandas as pd
 
-    lines = list(cells.values())
-    owner = np.repeat(np.arange(len(lines)), [len(line["values"]) for line in lines])
-    entries = [entry for line in lines for entry in line["values"].values()]
-    places, names = pd.factorize(pd.Series([name for line in lines for name in line["values"]], dtype=str))
-    # What a cell or a metric says stands once; only places are repeated for every row.
-    of_cells = pd.DataFrame({c.name: [line.get(c.name, c.default) for line in lines] for c in OF_CELL})
-    said = [metrics.get(name, {}) for name in names]
+    labels = sorted(metrics_of(cells))
+    columns = {column.name: _of_cells(cells, column) for column in OF_CELL}
+    place = combined((_rank(columns[name], name) for name in ORDER if name != "metric"), cells.num_rows)
+    order = np.argsort(place, kind="stable")
+    # (cells, metrics): where an entry stands among all that are different, −1 without one.
+    entries = np.full((cells.num_rows, len(labels)), -1, dtype=np.int32)
+    values = np.full(entries.shape, np.nan)
+    texts: list[str] = []
+    for index, label in enumerate(labels):
+        codes, own = coded(cells[ENTRY + label])
+        entries[:, index] = np.where(codes < 0, -1, codes + len(texts))
+        values[:, index] = cells[VALUE + label].to_numpy()
+        texts += own
+    row, which = np.nonzero(entries[order] >= 0)
+    owner = order[row]
+    if (np.diff(place[order]) == 0).any():  # cells of one name and several contents: metric by metric
+        again = np.lexsort((which, place[owner]))
+        owner, which = owner[again], which[again]
+    said = [metrics.get(label, {}) for label in labels]
     of_metrics = pd.DataFrame({name: [each.get(name) for each in said] for name in METRIC})
-    of_metrics = described(of_metrics.assign(metric=pd.Series(names, dtype=str)))
-    of_values = {name: [entry.get(key, DEFAULTS.get(name)) for entry in entries] for name, key in OF_VALUE.items()}
-    parts = [_typed(of_cells).take(owner), _typed(of_metrics).take(places), _typed(pd.DataFrame(of_values))]
-    table = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(NAMES)]
-    table["scale_number"] = of_cells["scale"].astype("float64").to_numpy()[owner]
-    order = ["scale_number" if name == "scale" else name for name in ORDER]
-    return table.sort_values(order, kind="stable", ignore_index=True).drop(columns="scale_number").infer_objects()
+    of_metrics = _typed(described(of_metrics.assign(metric=pd.Series(labels, dtype=str))))
+    about = [json.loads(text) for text in texts]
+    of_entries = {name: [entry.get(key, DEFAULTS.get(name)) for entry in about] for name, key in OF_VALUE.items()}
+    entry = entries[owner, which]
+    found: dict[Any, Any] = {"value": values[owner, which]}
+    sources: tuple[tuple[Mapping[Any, Any], np.ndarray], ...] = (
+        (columns, owner), (dict(of_metrics.items()), which), (of_entries, entry),
+    )  # fmt: skip
+    for source, places in sources:
+        found |= {name: _repeated(values, places) for name, values in source.items() if name != "value"}
+    return pd.DataFrame({name: found[name] for name in NAMES}, copy=False)
+
+
+def _of_cells(cells: pa.Table, column: Column) -> Any:
+    """Give a column of the cells: categories where it is a text or what is asked for, else an array."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    array = cells[column.name]
+    if array.null_count and column.default is not None and column.default == column.default:  # NaN is no default
+        plain_type = pa.string() if column.type == "text" else array.type
+        array = array.cast(plain_type).fill_null(column.default)
+    if column.name == "cell":
+        keys = array.combine_chunks().dictionary_encode()
+        return pd.Categorical.from_codes(keys.indices.to_numpy(), keys.dictionary.to_pandas())
+    if column.type == "text":
+        codes, texts = coded(array)
+        return pd.Categorical.from_codes(codes, pd.Index(texts, dtype=str))
+    numbers = array.to_numpy()
+    if column.type == "number" or column.role == "measured":
+        return numbers if column.type != "number" else numbers.astype(np.float64)
+    return numbers if column.type == "flag" else pd.Categorical(numbers)
+
+
+def _rank(column: Any, name: str) -> tuple[np.ndarray, int]:
+    """Give a column's codes in rising order of its values, scales as numbers, and how many there are."""
+    import numpy as np
+    import pandas as pd
+
+    if not isinstance(column, pd.Categorical):
+        return column.astype(np.int64), 2
+    if name != "scale":
+        return column.codes, len(column.categories)
+    values, ranks = np.unique(column.categories.astype(float), return_inverse=True)
+    return ranks[column.codes], len(values)
+
+
+def _repeated(column: Any, places: np.ndarray) -> Any:
+    """Give a row its cell's, its metric's or its entry's value."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(column, np.ndarray):
+        return column[places]
+    if not isinstance(column, pd.Categorical):
+        values = pd.Series(column).infer_objects()
+        if values.dtype in (bool, object):  # a flag, perhaps with gaps
+            return values.to_numpy()[places]
+        column = pd.Categorical(values)
+    return pd.Categorical.from_codes(column.codes[places], dtype=column.dtype)
+
+
+def plain_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Make usual columns of categories: texts, whole numbers, floats where there are gaps."""
+    import pandas as pd
+
+    columns: dict[str, pd.Series[Any]] = {}
+    for name in map(str, table.select_dtypes("category")):
+        column = table[name].cat
+        # What is not there is at place −1, which no value has.
+        columns[name] = pd.Series(column.categories).reindex(column.codes).set_axis(table.index)
+    return table.assign(**columns)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +196,10 @@ def read_rows(path: Path) -> pd.DataFrame:
     elif path.suffix == ".json":
         table = _typed(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))))
     else:
-        table = pd.read_parquet(path)
+        from pyarrow import parquet
+
+        texts_there = [name for name in parquet.read_schema(path).names if name in TEXTS]
+        table = parquet.read_table(path, read_dictionary=texts_there).to_pandas()
     missing = set(NEEDED) - set(table.columns)
     if missing:
         raise StoreError(f"{path} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
@@ -122,10 +208,14 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
-    for column in table.select_dtypes(include=["object", "string"]).columns:
+    for column in table.select_dtypes(include=["object", "string", "category"]).columns:
         texts = [text for text in table[column].unique() if isinstance(text, str) and not text.isprintable()]
         if texts:
-            table[column] = table[column].replace({text: printable(text) for text in texts})
+            named = {text: printable(text) for text in texts}
+            if table[column].dtype == "category":
+                table[column] = table[column].astype(object).replace(named).astype("category")
+            else:
+                table[column] = table[column].replace(named)
     return table
 
 
@@ -136,7 +226,13 @@ def write_rows(path: Path, frame: pd.DataFrame, form: TidyFormat) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if form == "parquet":
-        write_atomically(path, lambda place: frame.to_parquet(place, index=False))
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        # Without pandas' own notes and Arrow's schema, texts come back as texts wherever the file is read.
+        table = table.replace_schema_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
+        write_atomically(path, lambda place: parquet.write_table(table, place, store_schema=False))
         return
     text = rows_text(frame, form)
     # Without a time stamp inside the archive, equal tables are equal files.
