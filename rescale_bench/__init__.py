@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rescale_bench.api.hookspecs import hookimpl
     from rescale_bench.api.records import (
+        ClaimsFile,
         Codec,
         Costs,
         Dataset,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClaimsFile",
     "Codec",
     "CodecError",
     "Costs",
@@ -110,8 +112,9 @@ _HOMES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "api.hookspecs": ("hookimpl",),
     "api.records": (
-        "Codec", "Costs", "Dataset", "Features", "ImageFile", "Method", "MethodRule", "Metric", "MetricFile", "Option",
-        "Protocol", "Rescaler", "Sample", "SetMetric", "State", "Traits", "Value", "WeightsFile",
+        "ClaimsFile", "Codec", "Costs", "Dataset", "Features", "ImageFile", "Method", "MethodRule", "Metric",
+        "MetricFile", "Option", "Protocol", "Rescaler", "Sample", "SetMetric", "State", "Traits", "Value",
+        "WeightsFile",
     ),
     "networks.fixed_scale": ("FixedScaleRescaler",),
     "networks.luma": ("LumaRescaler",),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pluggy
 
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Metric, Protocol, SetMetric
+from rescale_bench.api.records import ClaimsFile, Codec, Dataset, Method, MethodRule, Metric, Protocol, SetMetric
 
 PROJECT = "rescale_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -47,4 +47,10 @@ def rescale_bench_metrics(codecs: Sequence[Codec]) -> Iterable[Metric | SetMetri
 @hookspec
 def rescale_bench_protocols() -> Iterable[Protocol]:
     """Yield measuring protocols."""
+    return ()
+
+
+@hookspec
+def rescale_bench_claims() -> Iterable[ClaimsFile]:
+    """Yield files of claims."""
     return ()

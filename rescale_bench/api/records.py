@@ -1,4 +1,4 @@
-"""The records that plugins yield: data sets, codecs and protocols; methods, metrics and options from their modules.
+"""The records that plugins yield: data sets, codecs, protocols, files of claims; the others from their modules.
 
 Nothing here imports torch at run time: a record can be listed without it.
 """
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Build",
     "BuildMargin",
+    "ClaimsFile",
     "Codec",
     "Costs",
     "Dataset",
@@ -200,3 +201,17 @@ class Protocol:
 
     data_range: int = 255
     """The peak value in PSNR and SSIM."""
+
+
+# --- claims ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsFile:
+    """A file of claims that `rescale-bench claims` judges beside those of the papers."""
+
+    name: str
+    """Unique: the paper's or the plugin's."""
+
+    file: Path
+    """YAML of the form of `--claims` (docs/claims.md)."""

@@ -18,7 +18,18 @@ import pluggy
 from rescale_bench.api import hookspecs
 from rescale_bench.api.metrics import Metric, SetMetric
 from rescale_bench.api.protocol_switches import with_switches
-from rescale_bench.api.records import Codec, Dataset, Method, MethodRule, Option, Protocol, Value, all_parts, configured
+from rescale_bench.api.records import (
+    ClaimsFile,
+    Codec,
+    Dataset,
+    Method,
+    MethodRule,
+    Option,
+    Protocol,
+    Value,
+    all_parts,
+    configured,
+)
 from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
 
@@ -34,6 +45,7 @@ KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "codecs": (Codec,),
         "metrics": (Metric, SetMetric),
         "protocols": (Protocol,),
+        "claims": (ClaimsFile,),
     }
 )
 WEIGHTS = Option("weights", "", "tag of the weights (published, small, random, your own), or a path")
@@ -66,6 +78,7 @@ class Registry:
     codecs: Mapping[str, Codec]
     metrics: Mapping[str, Metric | SetMetric]
     protocols: Mapping[str, Protocol]
+    claims: Mapping[str, ClaimsFile]
     origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 

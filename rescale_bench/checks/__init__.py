@@ -1,5 +1,8 @@
-"""Checks of a run: against a stored run (regressions, differences), and against what the papers published."""
+"""Checks of a run: against a stored run (regressions, differences), and against what papers published and claim."""
 
+from rescale_bench.checks.claims import read_claims, shipped_claims
+from rescale_bench.checks.claims_ledger import judge_claims
+from rescale_bench.checks.claims_tables import counted, ledger
 from rescale_bench.checks.coverage import COVERED, cover, coverage_table, reasons_table, render_coverage
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
@@ -20,13 +23,17 @@ __all__ = [
     "compare",
     "compare_runs",
     "comparison_json",
+    "counted",
     "cover",
     "coverage_table",
     "explain",
     "github_annotations",
+    "judge_claims",
     "junit",
+    "ledger",
     "parse_tolerances",
     "printed_numbers",
+    "read_claims",
     "read_pictures",
     "read_published",
     "reasons_table",
@@ -34,5 +41,6 @@ __all__ = [
     "render_coverage",
     "render_published",
     "report",
+    "shipped_claims",
     "shipped_tables",
 ]

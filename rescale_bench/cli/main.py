@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import rescale_bench
 from rescale_bench.cli import (
     check,
+    claims,
     compare,
     distribution,
     doctor,
@@ -36,8 +37,8 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
 VERBS = (
-    run, score, info, table, plot, report, export, merge, compare, check, published, distribution, prepare, train,
-    verify, new_plugin, shrink, doctor,
+    run, score, info, table, plot, report, export, merge, compare, check, published, claims, distribution, prepare,
+    train, verify, new_plugin, shrink, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,
 or a folder or disk that cannot be used (results kept), 3 regression found, 4 nothing comparable, 130 interrupted.

@@ -33,6 +33,7 @@ class PairedDifference:
     n: pairs. mean, sd (n − 1 in the denominator, NaN for one pair), in the metric's unit.
     low, high: the t-interval of the mean at the given level, NaN for one pair.
     wins, ties: images on which a is better, equal; wins is 0 where the metric has no direction.
+    freedom: degrees of freedom of the interval, NaN where it has no width or there is none.
     """
 
     n: int
@@ -43,6 +44,7 @@ class PairedDifference:
     wins: int
     ties: int
     level: float = 0.95
+    freedom: float = math.nan
 
     @property
     def half_width(self) -> float:
@@ -84,13 +86,29 @@ def summarise(values: Sequence[float], direction: Direction = "up", level: float
     sign = {"up": 1, "down": -1, "none": 0}[direction]
     wins = sum(1 for value in values if sign * value > 0)
     ties = sum(1 for value in values if value == 0)
-    return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level)
+    return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level, n - 1 if sd > 0 else math.nan)
 
 
 def _t_quantile(probability: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
+
+
+def t_test_above(found: PairedDifference, bound: float) -> float:
+    """Compute the one-sided p-value of "the true mean is at most the bound", from the interval's own t-distribution.
+
+    It is below (1 − level)/2 exactly where the whole interval lies above the bound. Differences without any spread
+    give 0 above the bound and 1 elsewhere. NaN where there is no interval.
+    """
+    from scipy.special import stdtr
+
+    if math.isnan(found.half_width):
+        return math.nan
+    if found.half_width == 0:
+        return 0.0 if found.mean > bound else 1.0
+    error = found.half_width / _t_quantile(0.5 + found.level / 2, found.freedom)
+    return float(stdtr(found.freedom, (bound - found.mean) / error))
 
 
 def sign_flip_test(values: Sequence[float], seed: int = 0) -> float | None:
@@ -232,4 +250,5 @@ def stratified(
     shares = [error / count**2 for error in errors]
     freedom = variance**2 / math.fsum(share**2 / (part.n - 1) for share, part in zip(shares, parts, strict=True))
     half = _t_quantile(0.5 + level / 2, freedom) * math.sqrt(variance)
-    return PairedDifference(n, mean, math.sqrt(variance * n), mean - half, mean + half, wins, ties, level)
+    sd = math.sqrt(variance * n)
+    return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level, freedom)
