@@ -20,40 +20,39 @@ from rescale_bench.datasets import find_dataset
 HERE = Path(__file__).parent
 QUALITY = "psnr_y,ssim_lr,piqe_lr,bpp_lr_png"
 COST = "params,macs_down,macs_up"
-LEARNED = "irn:weights=small,car-edsr,bicubic+edsr-baseline,fgrn,aidn:weights=small"
-OLDER = "bicubic,dpid+edsr-baseline,perceptual+edsr-baseline"
-BIG = ",".join(
-    f"{name}:weights=random"
-    for name in ("irn", "fgrn", "car-edsr", "bicubic+edsr", "bicubic+rdn", "bicubic+rcan", "bicubic+san")
+RANDOM = ",".join(
+    f"{name}:weights=random" for name in ("irn", "fgrn", "car-edsr", "bicubic+edsr", "bicubic+rdn", "bicubic+rcan")
 )
 SIDE = 96
 """Pixels of a crop: enough to count the work of a network, which is the same for every pixel."""
-SWEEP = "1.1,1.3,1.5,1.7,1.9,2"
+CROPS = "CROPS"
+
+
+def asked(methods: str, scales: str, metrics: str = QUALITY, datasets: str = "Set5", **more: str) -> tuple[str, ...]:
+    """Write the flags of one run."""
+    flags = {"methods": methods, "scales": scales, "metrics": metrics, "datasets": datasets, **more}
+    return tuple(word for name, value in flags.items() for word in (f"--{name}", value))
+
+
 RUNS = (
-    ("set5", ("-m", f"{LEARNED},{OLDER}", "-d", "Set5", "-s", "2", "--metrics", QUALITY)),
-    ("cost", ("-m", BIG, "-d", "CROPS", "-s", "2,4", "--metrics", COST)),
-    ("cost", ("-m", "irn-e:weights=random", "-d", "CROPS", "-s", "4", "--metrics", COST)),
-    ("set5", ("-m", f"{LEARNED},{OLDER}", "-d", "Set5", "-s", "4", "--metrics", QUALITY)),
-    ("set5", ("-m", "aidn:weights=pilot,irn-type3:weights=pilot", "-d", "Set5", "-s", SWEEP, "--metrics", QUALITY)),
-    ("set5", ("-m", "irn:weights=pilot", "-d", "Set5", "-s", "2", "--metrics", QUALITY)),
-    ("set5", ("-m", "aidn:weights=pilot", "-d", "Set5", "-s", "2.1,2.5,3,3.4,4", "--metrics", QUALITY)),
-    (
-        "set5",
-        ("-m", "irn:weights=small,bicubic+edsr-baseline,fgrn", "-d", "Set5", "-s", "2", "--metrics", QUALITY,
-         "--codecs", "jpeg:75"),
-    ),
-    (
-        "set5",
-        ("-m", "irn-type3:weights=small,aidn:weights=small,edsr-baseline-type1", "-d", "Set5", "-s", "1.5,2.5,3,3.4",
-         "--metrics", QUALITY),
-    ),
-    ("set5", ("-m", "irn-type3:weights=small", "-d", "Set5", "-s", "1.9,2,2.1", "--metrics", QUALITY)),
-    *(
-        ("set5", ("-m", f"irn:z={z},weights=small", "-d", "Set5", "-s", "2", "--metrics", "psnr_y", "--seed", seed))
-        for z, seed in (("gaussian", "0"), ("gaussian", "1"), ("zero", "0"), ("gaussian,z_scale=3", "0"))
-    ),
-    ("set14", ("-m", f"{LEARNED},bicubic", "-d", "Set14", "-s", "2", "--metrics", QUALITY)),
-)  # fmt: skip
+    ("set5", asked("irn:weights=small,car-edsr,bicubic+edsr-baseline,fgrn,aidn:weights=small,bicubic", "2,4")),
+    ("cost", asked(RANDOM, "2,4", COST, CROPS)),
+    ("set5", asked("aidn:weights=pilot", "1.1,1.3,1.5,1.7,1.9,2,2.1,2.5,3,3.4,4")),
+    ("set5", asked("irn-type3:weights=pilot", "1.1,1.3,1.5,1.7,1.9")),
+    ("set5", asked("irn:weights=pilot", "2")),
+    ("set5", asked("irn:weights=small,bicubic+edsr-baseline,fgrn", "2", codecs="jpeg:75")),
+    ("set5", asked("dpid+edsr-baseline,perceptual+edsr-baseline", "2,4")),
+    ("set5", asked("irn:z=gaussian,weights=small", "2", "psnr_y")),
+    ("set5", asked("irn:z=gaussian,weights=small", "2", "psnr_y", seed="1")),
+    ("set5", asked("irn:z=zero,weights=small", "2", "psnr_y")),
+    ("set5", asked("irn:z=gaussian,z_scale=3,weights=small", "2", "psnr_y")),
+    ("set5", asked("irn-type3:weights=small", "1.9,2,2.1")),
+    ("set5", asked("irn-type3:weights=small,edsr-baseline-type1", "1.5,2.5,3.4")),
+    ("set5", asked("irn-type3:weights=small,aidn:weights=small", "3")),
+    ("cost", asked("irn-e:weights=random", "4", COST, CROPS)),
+    ("set14", asked("irn:weights=small,car-edsr,bicubic+edsr-baseline", "2", "psnr_y", "Set14")),
+    ("set14", asked("irn:weights=pilot,aidn:weights=pilot", "2", "psnr_y", "Set14")),
+)
 
 
 def crops(folder: Path) -> Path:
@@ -81,7 +80,7 @@ def main(runs: Path) -> None:
     """Run, and write the page."""
     place = str(crops(runs))
     for name, arguments in RUNS:
-        words = [place if word == "CROPS" else word for word in arguments]
+        words = [place if word == CROPS else word for word in arguments]
         command("run", *words, "-o", str(runs / name), "--protocol", "rgb8", "--threads", "1", "-q")
 
 
