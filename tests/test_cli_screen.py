@@ -6,17 +6,21 @@ import io
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
 
 import kept_run
+import numpy as np
 import pandas as pd
 import pytest
 
 from rescale_bench.cli import main
+from rescale_bench.cli.main import build_parser
 from rescale_bench.cli.screen import folded
+from rescale_bench.images.files import write_png
 from rescale_bench.machine.printable import encodable
 from rescale_bench.tables import leaderboard, render
 from rescale_bench.tables.fitting import choose_columns
@@ -196,6 +200,74 @@ def test_every_verb_fits_eighty_columns(folder, arguments, code):
     assert lines
     # A path or an address stays whole, so that it can be copied.
     assert [line for line in lines if len(line) > 80 and len(line.split()) > 1] == []
+
+
+def shown(arguments, width, monkeypatch):
+    """Run a command in this process as in a terminal so wide, and give its exit code and lines."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    with stream("utf-8", tty=True) as out, stream("utf-8", "stderr", tty=True) as err:
+        try:
+            code = main(arguments)
+        except SystemExit as leaving:
+            code = leaving.code
+        return code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out() + err()).splitlines()  # a bar moves the cursor
+
+
+def wider(lines, width):
+    """Find lines that a terminal would break; a path or an address stays whole, so that it can be copied."""
+    return [line for line in lines if len(line) > width and len(line.split()) > 1]
+
+
+VERBS = tuple(next(each for each in build_parser()._actions if each.dest == "verb").choices)
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_every_help_fits_eighty_columns(verb, monkeypatch):
+    code, lines = shown([*verb.split(), "--help"], 80, monkeypatch)
+    assert code == 0
+    assert wider(lines, 80) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["table", "-i", "a", "--stats"], 0), (["table", "-i", "a", "--layout", "paper", "--with-published"], 0),
+        (["list", "metrics"], 0), (["list", "codecs"], 0), (["info", "Set5"], 0), (["info", "jpeg"], 0),
+        (["info", "psnr_y"], 0), (["info", "rgb8"], 0), (["plot", "-i", "a", "--kind", "rate-distortion"], 2),
+        (["published", "-i", "a", "--all", "--no-explain"], 4),
+        (["compare", "a", "b", "--fail-if-different"], 1), (["check", "-i", "b", "--baseline", "a"], 0),
+        (["distribution", "-i", "a"], 2), (["weights", "import", "irn", "none.pth"], 2), (["export", "-i", "a"], 2),
+        (["new-plugin", "mine"], 0), (["restore", "none.png", "-o", "back.png"], 1),
+        (["shrink", "bicubic", "-s", "2", "PHOTO", "-o", "small.png"], 0), (["restore", "small.png", "-o", "b.png"], 0),
+        (["run", "-m", "bicubic", "-d", "photos", "-s", "2", "--limit", "1", "--threads", "1", "-o", "run"], 0),
+        (["run", "-m", "bicubic", "-d", "none", "-s", "2"], 2), (["table", "-i", "none"], 2),
+        (["run", "-m", "bicubic", "-d", "photos", "-s", "2", "--metrics", "all", "--dry-run"], 0),
+        (["score", "--name", "theirs", "--hr", "photos", "--sr", "PHOTOS", "--limit", "1", "-s", "2",
+          "-o", "scored"], 0),
+    ],
+)  # fmt: skip
+def test_what_else_verbs_print_fits_eighty_columns(folder, arguments, code, monkeypatch):
+    monkeypatch.chdir(folder)
+    photos = folder / "photos"
+    if not photos.is_dir():
+        photos.mkdir()
+        write_png(photos / "astronaut.png", np.full((512, 512, 3), 99, np.uint8))
+    arguments = [str({"PHOTOS": photos, "PHOTO": photos / "astronaut.png"}.get(each, each)) for each in arguments]
+    status, lines = shown(arguments, 80, monkeypatch)
+    assert status == code, lines
+    assert lines
+    assert wider(lines, 80) == []
+
+
+@pytest.mark.parametrize("verb", ["table", "compare"])
+def test_a_wide_terminal_is_used(folder, verb, monkeypatch):
+    monkeypatch.chdir(folder)
+    frame().to_parquet("wide.parquet")
+    arguments = {"table": ["table", "-i", "wide.parquet"], "compare": ["compare", "a", "b"]}[verb]
+    narrow, wide = (shown(arguments, width, monkeypatch)[1] for width in (80, 200))
+    assert any(line.startswith("Not shown") for line in narrow)
+    assert not any(line.startswith("Not shown") for line in wide)
+    assert max(map(len, narrow)) <= 80 < max(map(len, wide)) <= 200
 
 
 @pytest.mark.parametrize(

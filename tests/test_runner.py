@@ -8,9 +8,9 @@ import toys
 from PIL import Image
 
 from rescale_bench.api.registry import load_registry
-from rescale_bench.errors import UsageError
+from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.runner.execute import dry_run, execute
-from rescale_bench.runner.plan import plan
+from rescale_bench.runner.plan import choose_metrics, plan
 from rescale_bench.runner.request import Request
 
 CLOCKS = ["seconds", "peak_mb"]
@@ -208,3 +208,33 @@ def test_numbers_below_their_limits_are_refused():
     for changes in ({"limit": -1}, {"jobs": 0}, {"threads": -2}, {"seed": -1}):
         with pytest.raises(UsageError, match="is below"):
             Request(**changes)
+
+
+def test_a_group_stands_for_its_metrics_and_says_what_it_leaves_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # without the files that LPIPS and NIQE need
+    registry = load_registry()
+
+    def chosen(text, **changes):
+        notes = []
+        return *choose_metrics(Request(metrics=text, **changes), registry, notes), notes
+
+    metrics, sets, notes = chosen("quality,bpp_png,psnr_y")
+    groups = [metric.record.group for metric in metrics]
+    assert groups == ["quality"] * (len(groups) - 1) + ["bitrate"]
+    assert {"psnr_y", "ssim_y", "psnr_rgb", "ssim_lr"} <= {metric.label for metric in metrics[:-1]}
+    assert (sets, notes) == ((), [])
+    metrics, sets, notes = chosen("perceptual")
+    assert "piqe_lr" in {metric.label for metric in metrics}
+    assert not {"lpips_alex", "fid"} & {metric.label for metric in (*metrics, *sets)}
+    assert any(note.startswith("perceptual without lpips_alex: ") for note in notes)
+    assert "perceptual without fid: measured on stored pictures: `run --keep`" in notes
+    everything = {metric.label for metric in chosen("all")[0]}
+    assert {"psnr_y", "piqe_lr", "bpp_png", "params", "macs_up", "peak_mb_up"} <= everything
+    for name in ("all:x=1", "qualities"):
+        with pytest.raises(UnknownNameError):
+            chosen(name)
+
+
+def test_what_a_run_measures_by_default_is_little():
+    metrics, _ = choose_metrics(Request(), load_registry(), [])
+    assert [metric.label for metric in metrics] == ["psnr_y", "ssim_y", "bpp", "seconds_down", "seconds_up"]

@@ -460,3 +460,17 @@ def test_only_ranked_values_between_two_rules_are_marked():
     cells = [TableCell(f"{value}", value, ranked) for value, ranked in ((2, True), (1, False), (3, True), (5, True))]
     table = marked(Table("", (column,), tuple(Row((cell,), ruled=index == 3) for index, cell in enumerate(cells))))
     assert [row.cells[0].mark for row in table.rows] == ["best", "", "second", ""]
+
+
+def test_other_weights_of_a_method_that_serve_a_scale_leave_no_empty_row():
+    lost = rows("edsr", [math.nan] * 3, scale="4", weights="small", status="failed", error="no memory")
+    text = render(leaderboard(frame(
+        rows("irn", A, weights="pilot"), rows("irn", A, scale="4", weights="small"), rows("nearest", C),
+        rows("bicubic", B), rows("bicubic", B, scale="4"), rows("edsr", A, weights="pilot"), lost,
+    )))  # fmt: skip
+    named = [tuple(line.split()[:3]) for line in text.splitlines() if line.lstrip().startswith("×")]
+    assert ("×2", "irn", "[pilot]") in named
+    assert ("×4", "irn", "[small]") in named
+    assert not {("×2", "irn", "[small]"), ("×4", "irn", "[pilot]")} & set(named)
+    assert ("×4", "nearest", "–") in named
+    assert ("×4", "edsr", "[small]") in named

@@ -111,10 +111,14 @@ class Registry:
         return Chosen(method, values, text, weights or file, spec.text)
 
     @property
+    def ordered_metrics(self) -> list[Metric | SetMetric]:
+        """All metrics in the order of tables."""
+        return sorted(self.metrics.values(), key=lambda metric: (metric.order, metric.name))
+
+    @property
     def default_metrics(self) -> list[str]:
         """The metrics that a run measures where nobody names any, in the order of tables."""
-        chosen = [metric for metric in self.metrics.values() if isinstance(metric, Metric) and metric.default]
-        return [metric.name for metric in sorted(chosen, key=lambda metric: (metric.order, metric.name))]
+        return [metric.name for metric in self.ordered_metrics if isinstance(metric, Metric) and metric.default]
 
     def choose_metric(self, spec: Spec, about: str = "metrics") -> Chosen:
         """Find a metric and type its options. Raises UsageError."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -40,10 +41,12 @@ VERBS = (
     run, score, info, table, plot, report, export, merge, compare, check, published, claims, distribution, prepare,
     train, verify, new_plugin, shrink, doctor,
 )  # fmt: skip
-EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage, configuration,
-or a folder or disk that cannot be used (results kept), 3 regression found, 4 nothing comparable, 130 interrupted.
-environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights), _CACHE (downloads),
-_OFFLINE=1 (never download), _PLUGINS (plugin files), _DISABLE (installed plugins to leave out)."""
+EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage,
+configuration, or a folder or disk that cannot be used (results kept),
+3 regression found, 4 nothing comparable, 130 interrupted.
+environment: RESCALE_BENCH_DATA (folders of data sets), _HOME (weights),
+_CACHE (downloads), _OFFLINE=1 (never download), _PLUGINS (plugin files),
+_DISABLE (installed plugins to leave out)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +65,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
-    parser = Parser(prog="rescale-bench", description=rescale_bench.__doc__, epilog=EPILOG,
+    parser = Parser(prog="rescale-bench", description=textwrap.fill(rescale_bench.__doc__ or "", 79), epilog=EPILOG,
                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--version", action="version", version=f"rescale-bench {rescale_bench.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)

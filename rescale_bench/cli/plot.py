@@ -23,7 +23,9 @@ def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("plot", help="draw a stored run: " + ", ".join(KINDS))
     add_input(parser)
-    parser.add_argument("--kind", choices=KINDS, default="scale", help="(default: scale)")
+    parser.add_argument(
+        "--kind", choices=KINDS, default="scale", metavar="KIND", help=f"{', '.join(KINDS)} (default: scale)"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help=".png or .svg (default: KIND.png)")
     parser.add_argument("--metric", default="psnr_y", help="up the y axis; several for --kind scale (default: psnr_y)")
     parser.add_argument("-m", "--methods", default="", help="only these: names, or labels as the table prints them")

@@ -23,7 +23,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("-d", "--datasets", help="names, NAME@mod12, or folders of images (default: photos)")
     parser.add_argument("-s", "--scales", help="2,3,4 or 1.1:4.0 (step 0.1) or 1.5:2.5:0.25 (default: 2,3,4)")
     parser.add_argument("--protocol", help="how to measure (default: rgb8; see `list protocols`)")
-    parser.add_argument("--metrics", help="what to measure (see `list metrics`)")
+    parser.add_argument(
+        "--metrics", help="names (see `list metrics`) or groups: all, quality, perceptual, bitrate, cost (default: few)"
+    )
+
     parser.add_argument(
         "--codecs", help="files in the loop: png,jpeg:90,webp:80 (default: each method's own, mostly png)"
     )

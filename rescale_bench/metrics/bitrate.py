@@ -67,7 +67,7 @@ def _metric(
         unit="bit/px",
         order=order,
         group="bitrate",
-        default=name == "bpp_png",
+        default=name == "bpp",
         options=options,
         requires=requires,
         pool=pixels,

@@ -40,15 +40,15 @@ def rescale_bench_metrics() -> Iterable[Metric]:
 def _psnr_metric(name: str, measure: Measure, order: int, title: str, summary: str) -> Metric:
     return Metric(
         name=name, title=title, summary=f"{summary}; inf for equal images", direction="up", unit="dB", order=order,
-        tolerance="0.01", default=True, judges="lr" if name.endswith("_lr") else "hr", version=VERSION, measure=measure,
-        on_device=True,
+        tolerance="0.01", default=name == "psnr_y", judges="lr" if name.endswith("_lr") else "hr", version=VERSION,
+        measure=measure, on_device=True,
     )  # fmt: skip
 
 
 def _ssim_metric(name: str, measure: Measure, order: int, title: str, summary: str) -> Metric:
     return Metric(
         name=name, title=title, summary=f"{summary} (Gaussian 11×11, σ 1.5)", direction="up", decimals=4, order=order,
-        tolerance="0.0001", default=True, judges="lr" if name.endswith("_lr") else "hr", version=VERSION,
+        tolerance="0.0001", default=name == "ssim_y", judges="lr" if name.endswith("_lr") else "hr", version=VERSION,
         measure=measure, on_device=True,
     )  # fmt: skip
 

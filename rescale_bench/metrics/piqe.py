@@ -46,7 +46,6 @@ def rescale_bench_metrics() -> Iterable[Metric]:
             order=90,
             group="perceptual",
             tolerance=TOLERANCE,
-            default=True,
             direction="down",
             judges="lr",
             version="rescale-bench/1",

@@ -44,11 +44,11 @@ def plan_given(request: Request, files: Files, registry: Registry) -> Plan:
     if len(scales) != 1:
         raise UsageError(f"'{request.scales}' is not one scale; images are of one", "scales")
     method = _named(request.methods, registry)
-    metrics, set_metrics = choose_metrics(_with_metrics(request, files, registry), registry)
+    notes: list[str] = []
+    metrics, set_metrics = choose_metrics(_with_metrics(request, files, registry), registry, notes)
     codecs = choose_codecs(request, registry, protocol) or (registry.own_codec(method.record),)
     if len(codecs) > 1:
         raise UsageError(f"'{request.codecs}' is not one codec; the LR files are of one", "codecs")
-    notes: list[str] = []
     pictures = _pictures(request, files, scales[0], registry, notes)
     if protocol.sr_rounding == "none":
         notes.append(f"protocol {protocol.name} keeps restored images in float; these were rounded to 8 bit")

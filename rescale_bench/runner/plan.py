@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from rescale_bench.api.metrics import MetricGroup
 from rescale_bench.api.records import Method, Metric, Protocol, SetMetric
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import parse_scales
-from rescale_bench.api.specs import parse_list
+from rescale_bench.api.specs import parse_list, parse_spec
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
@@ -21,15 +22,19 @@ from rescale_bench.runner.cells import Part, Picture, Plan
 from rescale_bench.runner.request import Request
 from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
 
+ALL = "all"
+METRIC_GROUPS = (ALL, *get_args(MetricGroup))
+"""Names that stand for several metrics."""
+
 
 def plan(request: Request, registry: Registry) -> Plan:
     """Turn a request into a plan. Raises UsageError, and UnavailableError for missing images or weights."""
     protocol = registry.choose_protocol(request.protocol)
     scales = parse_scales(request.scales)
     methods = _distinct(registry.choose_method(spec) for spec in parse_list(request.methods, "methods"))
-    metrics, set_metrics = choose_metrics(request, registry)
-    codecs = choose_codecs(request, registry, protocol)
     notes: list[str] = []
+    metrics, set_metrics = choose_metrics(request, registry, notes)
+    codecs = choose_codecs(request, registry, protocol)
     pictures = _pictures(request, registry, notes)
     parts = [part for method in methods for part in method_parts(method, scales, codecs, request, registry, notes)]
     if not parts or not pictures:
@@ -37,14 +42,39 @@ def plan(request: Request, registry: Registry) -> Plan:
     return Plan(request, protocol, metrics, set_metrics, tuple(pictures), tuple(parts), tuple(notes))
 
 
-def choose_metrics(request: Request, registry: Registry) -> tuple[tuple[Chosen, ...], tuple[Chosen, ...]]:
-    """Choose the metrics of images, and those of whole data sets. Raises UsageError."""
+def choose_metrics(
+    request: Request, registry: Registry, notes: list[str]
+) -> tuple[tuple[Chosen, ...], tuple[Chosen, ...]]:
+    """Choose the metrics of images, and those of whole data sets; a group stands for its metrics. Raises UsageError.
+
+    notes: gets a line for each metric of a group that cannot be measured here.
+    """
     names = request.metrics or ",".join(registry.default_metrics)
-    chosen = _distinct(registry.choose_metric(spec) for spec in parse_list(names, "metrics"))
+    found: list[Chosen] = []
+    for spec in parse_list(names, "metrics"):
+        if spec.text in METRIC_GROUPS and spec.name not in registry.metrics:
+            found += _of_group(spec.text, request, registry, notes)
+        else:
+            found.append(registry.choose_metric(spec))
+    chosen = _distinct(found)
     metrics = tuple(metric for metric in chosen if isinstance(metric.record, Metric))
     set_metrics = tuple(metric for metric in chosen if isinstance(metric.record, SetMetric))
     _check_sets(request, metrics, set_metrics)
     return metrics, set_metrics
+
+
+def _of_group(group: str, request: Request, registry: Registry, notes: list[str]) -> Iterator[Chosen]:
+    """Give the metrics of a group that can be measured here, in the order of tables."""
+    for metric in registry.ordered_metrics:
+        if group not in (metric.group, ALL):
+            continue
+        problems = metric.problems()
+        if isinstance(metric, SetMetric) and not request.keep:
+            problems = ["measured on stored pictures: `run --keep`"]
+        if problems:
+            notes.append(f"{group} without {metric.name}: {problems[0]}")
+        else:
+            yield registry.choose_metric(parse_spec(metric.name, "metrics"))
 
 
 def _check_sets(request: Request, metrics: Sequence[Chosen], set_metrics: Sequence[Chosen]) -> None:

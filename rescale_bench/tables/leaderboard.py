@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from rescale_bench.tables.scores import (
     Setting,
     best_first,
     by_setting,
+    name_of,
     reference_of,
     score_record,
     scores,
@@ -177,13 +178,20 @@ def _table(members: Sequence[Score], heads: Sequence[Score], compared: Sequence[
         leading = {
             label: at[scale, label, heads[0].metric] for label in trained if (scale, label, heads[0].metric) in at
         }
-        for place, label in enumerate(best_first(trained, leading)):
+        for place, label in enumerate(best_first(_asked_for(trained, scale, at), leading)):
             mine = [at.get((scale, label, head.metric)) for head in heads]
             cells = _lead(scale, label, [score for score in mine if score])
             for head, score in zip(heads, mine, strict=True):
                 cells.extend(_cells(score, head, head.metric in compared, against))
             rows.append(Row(tuple(cells), label, scale, trained[label], ruled=bool(rows) and place == 0))
     return marked(Table("", tuple(columns), tuple(rows)))
+
+
+def _asked_for(labels: Iterable[str], scale: str, at: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Leave out a method whose other weights serve the scale: nobody asked for these there."""
+    here = {label for each, label, _ in at if each == scale}
+    served = {name_of(label) for label in here}
+    return [label for label in labels if label in here or name_of(label) not in served]
 
 
 def _columns(head: Score, compared: bool, against: str | None, priority: int) -> list[TableColumn]:
