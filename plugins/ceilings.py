@@ -1,0 +1,178 @@
+"""Ceilings: how well the HR can be kept in the bytes, or the numbers, of an LR that nobody has to look at.
+
+`ceiling-jxl` and `ceiling-jp2` code the HR itself in at most the bytes of an LR file; a better codec would reach more.
+`pca` keeps as many numbers as the LR has, block by block. None makes a small picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rescale_bench.api.hookspecs import hookimpl
+from rescale_bench.api.records import Codec, Method, Option, Rescaler, States, Traits, Value
+from rescale_bench.api.scales import NativeScales, exact, is_integer, lr_size
+from rescale_bench.codecs import encode_decode
+from rescale_bench.codecs.imagecodecs_formats import JXL
+from rescale_bench.codecs.pillow_formats import JP2, PNG
+from rescale_bench.errors import MethodError, NotNativeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+BUDGET = Option(
+    "budget", "png", "bytes of the PNG of the bicubic LR, or 3 for each LR pixel (raw)", choices=("png", "raw")
+)
+LOSSLESS = Option("lossless", False, "take the lossless file where it is small enough; PSNR is then infinite")
+EFFORT = Option("effort", 5, "libjxl's effort", low=1, high=9)
+BLOCK = Option("block", 2, "LR pixels on each side of a block", low=1, high=4)
+CLOSE = 0.995
+"""Part of the budget from which on a file is large enough."""
+STEPS = 12
+"""Halvings of the range of a setting; the last one changes a distance by less than 0.3 %."""
+Try = Callable[[float], tuple[bytes, "np.ndarray"]]
+"""A setting, from 0 (the largest file) to 1 → the file, and the pixels that it gives back."""
+
+
+class Ceiling:
+    """Replace the HR by what is left of it; nothing remains to be done for the upscaler."""
+
+    parameter_count = 0
+
+    def __init__(self, kept: Callable[[torch.Tensor, float], torch.Tensor]) -> None:
+        """Take the function (HR (1, 3, H, W) in [0, 1], scale) → what is left of it, of the same shape."""
+        self.kept = kept
+
+    def downscale(self, hr: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return what is left of the HR, at its full size."""
+        return self.kept(hr, scale)
+
+    def upscale(self, lr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
+        """Return the image that downscale made."""
+        del scale, size
+        return lr
+
+
+def coded(codec: Codec, options: Mapping[str, Value], hr: torch.Tensor, scale: float) -> torch.Tensor:
+    """Code the HR in at most the bytes of the LR's file, and decode it.
+
+    hr: (1, 3, H, W) in [0, 1]. Returns the same shape. Raises MethodError where no setting gives so small a file.
+    """
+    import torch
+
+    from rescale_bench.images.levels import to_levels
+
+    pixels = to_levels(hr[0], "round").permute(1, 2, 0).contiguous().numpy()
+    most = budget(hr, scale, str(options[BUDGET.name]))
+    decoded = _largest(codec, pixels, most, options)
+    return torch.from_numpy(decoded.copy()).permute(2, 0, 1)[None].to(torch.float32) / 255
+
+
+def budget(hr: torch.Tensor, scale: float, kind: str) -> int:
+    """Count the bytes of the LR of an HR (1, 3, H, W): of the PNG of the bicubic one, or three for each pixel."""
+    from rescale_bench.images.levels import resize_levels, to_levels
+
+    size = lr_size((hr.shape[-2], hr.shape[-1]), scale)
+    if kind == "raw":
+        return 3 * size[0] * size[1]
+    lr = to_levels(resize_levels(hr, scale=1 / scale, size=size)[0].clamp(0, 1), "round")
+    return len(encode_decode(PNG, lr.permute(1, 2, 0).contiguous().numpy(), {})[0])
+
+
+def _largest(codec: Codec, pixels: np.ndarray, most: int, options: Mapping[str, Value]) -> np.ndarray:
+    """Return the decoded pixels of the largest file of at most so many bytes. Raises MethodError where none is."""
+    effort = {EFFORT.name: options[EFFORT.name]} if EFFORT.name in options else {}
+    if options[LOSSLESS.name]:
+        file, decoded = encode_decode(codec, pixels, effort)
+        if len(file) <= most:
+            return decoded
+    low, high, best = 0.0, 1.0, None
+    for step in range(STEPS):
+        # The ends first: the finest setting may fit already, or the coarsest may not.
+        setting = (0.0, 1.0)[step] if step < 2 else (low + high) / 2
+        file, decoded = encode_decode(codec, pixels, {**effort, **SETTINGS[codec.name](setting)})
+        if len(file) > most:
+            low = setting
+            continue
+        high, best = setting, decoded
+        if len(file) >= CLOSE * most or setting == 0:
+            break
+    if best is None:
+        raise MethodError(f"no {codec.name} file of {pixels.shape[1]}×{pixels.shape[0]} pixels fits into {most} bytes")
+    return best
+
+
+def _between(name: str, finest: float, coarsest: float, setting: float) -> dict[str, Value]:
+    return {name: finest * (coarsest / finest) ** setting}
+
+
+SETTINGS: Mapping[str, Callable[[float], dict[str, Value]]] = {
+    "jxl": partial(_between, "distance", 0.01, 25.0),
+    "jp2": partial(_between, "rate", 24.0, 0.02),
+}
+"""Codec → (0 for the finest setting to 1 for the coarsest) → its options."""
+
+
+def principal(side: int, hr: torch.Tensor, scale: float) -> torch.Tensor:
+    """Keep the strongest principal components of an image's blocks, as many numbers as its LR has.
+
+    A block has side × side LR pixels, thus 3·side² numbers of 3·(side·s)². hr: (1, 3, H, W); sides that are no
+    multiples of a block's are continued by their last pixels. The components are the image's own, are not counted, and
+    nothing is rounded, so that no linear pair of downscaler and upscaler that treats these blocks apart has a smaller
+    mean squared error in RGB (Eckart and Young, Psychometrika 1936). One that looks beyond a block may: bicubic beats
+    blocks of one LR pixel.
+    """
+    import torch
+    from torch.nn import functional
+
+    if not is_integer(scale):
+        raise NotNativeError(f"pca serves whole numbers, not {exact(scale)}")
+    step, (height, width) = side * int(scale), hr.shape[-2:]
+    image = functional.pad(hr.to(torch.float64), (0, -width % step, 0, -height % step), mode="replicate")
+    blocks = functional.unfold(image, step, stride=step)[0].T
+    mean = blocks.mean(dim=0)
+    centred = blocks - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    basis = vectors[:, -3 * side * side :]
+    kept = (centred @ basis @ basis.T + mean).T[None]
+    return functional.fold(kept, image.shape[-2:], step, stride=step)[..., :height, :width]
+
+
+def _coder(codec: Codec, states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+    del states
+
+    def kept(hr: torch.Tensor, scale: float) -> torch.Tensor:
+        return coded(codec, options, hr.cpu(), scale).to(device)
+
+    return Ceiling(kept)
+
+
+def _linear(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
+    del states, device
+    return Ceiling(partial(principal, int(options[BLOCK.name])))
+
+
+@hookimpl
+def rescale_bench_methods() -> Iterable[Method]:
+    """Yield the ceilings."""
+    for codec, words, options in ((JXL, "JPEG XL", (BUDGET, LOSSLESS, EFFORT)), (JP2, "JPEG 2000", (BUDGET, LOSSLESS))):
+        yield Method(
+            name=f"ceiling-{codec.name}",
+            summary=f"the HR itself as {words} in at most the bytes of the LR's file: a ceiling, not a rescaler",
+            citation="rescale-bench (docs/methods.md, ceilings)",
+            scales=NativeScales.between("1", "64"),
+            build=partial(_coder, codec),
+            options=options,
+            traits=Traits(ceiling=True),
+        )
+    yield Method(
+        name="pca",
+        summary="principal components of each image's blocks, as many numbers as its LR: a ceiling of linear pairs",
+        citation="Eckart, Young, The approximation of one matrix by another of lower rank, Psychometrika 1936",
+        scales=NativeScales.of(*range(2, 17)),
+        build=_linear,
+        options=(BLOCK,),
+        traits=Traits(ceiling=True),
+    )
