@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Codec, Method, Option, Rescaler, States, Traits, Value
@@ -28,12 +29,10 @@ BUDGET = Option(
 LOSSLESS = Option("lossless", False, "take the lossless file where it is small enough; PSNR is then infinite")
 EFFORT = Option("effort", 5, "libjxl's effort", low=1, high=9)
 BLOCK = Option("block", 2, "LR pixels on each side of a block", low=1, high=4)
-CLOSE = 0.995
-"""Part of the budget from which on a file is large enough."""
-STEPS = 12
-"""Halvings of the range of a setting; the last one changes a distance by less than 0.3 %."""
-Try = Callable[[float], tuple[bytes, "np.ndarray"]]
-"""A setting, from 0 (the largest file) to 1 → the file, and the pixels that it gives back."""
+CLOSE = 0.9975
+"""Part of the budget that is aimed at; a file of its square is large enough."""
+STEPS = 8
+"""Files that are tried at most between the ends."""
 
 
 class Ceiling:
@@ -88,29 +87,45 @@ def _largest(codec: Codec, pixels: np.ndarray, most: int, options: Mapping[str, 
         file, decoded = encode_decode(codec, pixels, effort)
         if len(file) <= most:
             return decoded
-    low, high, best = 0.0, 1.0, None
-    for step in range(STEPS):
-        # The ends first: the finest setting may fit already, or the coarsest may not.
-        setting = (0.0, 1.0)[step] if step < 2 else (low + high) / 2
+
+    def attempt(setting: float) -> _Attempt:
         file, decoded = encode_decode(codec, pixels, {**effort, **SETTINGS[codec.name](setting)})
-        if len(file) > most:
-            low = setting
-            continue
-        high, best = setting, decoded
-        if len(file) >= CLOSE * most or setting == 0:
-            break
-    if best is None:
+        return _Attempt(setting, len(file), decoded)
+
+    large, small = attempt(0.0), attempt(1.0)
+    if large.size <= most:
+        return large.decoded
+    if small.size > most:
         raise MethodError(f"no {codec.name} file of {pixels.shape[1]}×{pixels.shape[0]} pixels fits into {most} bytes")
-    return best
+    for _ in range(STEPS):
+        if small.size >= CLOSE**2 * most:
+            break
+        middle = attempt(_between(large, small, CLOSE * most))
+        large, small = (large, middle) if middle.size <= most else (middle, small)
+    return small.decoded
 
 
-def _between(name: str, finest: float, coarsest: float, setting: float) -> dict[str, Value]:
+class _Attempt(NamedTuple):
+    """A setting, from 0 for the finest to 1 for the coarsest, the bytes of its file, and what the file gives back."""
+
+    setting: float
+    size: int
+    decoded: np.ndarray
+
+
+def _between(large: _Attempt, small: _Attempt, wanted: float) -> float:
+    """Choose a setting between two by the logarithms of their sizes, not too near to either."""
+    part = math.log(large.size / wanted) / math.log(large.size / small.size)
+    return large.setting + min(max(part, 0.05), 0.95) * (small.setting - large.setting)
+
+
+def _geometric(name: str, finest: float, coarsest: float, setting: float) -> dict[str, Value]:
     return {name: finest * (coarsest / finest) ** setting}
 
 
 SETTINGS: Mapping[str, Callable[[float], dict[str, Value]]] = {
-    "jxl": partial(_between, "distance", 0.01, 25.0),
-    "jp2": partial(_between, "rate", 24.0, 0.02),
+    "jxl": partial(_geometric, "distance", 0.01, 25.0),
+    "jp2": partial(_geometric, "rate", 24.0, 0.02),
 }
 """Codec → (0 for the finest setting to 1 for the coarsest) → its options."""
 

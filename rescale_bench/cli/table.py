@@ -39,6 +39,7 @@ def add(verbs: Any) -> None:
         "--with-published", nargs="?", const="", metavar="TABLES",
         help="--layout paper: add rows that papers printed; IRN,AIDN Table 1 or all (default: the first of each paper)",
     )  # fmt: skip
+    parser.add_argument("--ceiling", metavar="NAME", help="add a column: what each method lacks to this one (gap)")
     parser.add_argument("--columns", metavar="NAMES", help="beside scale and method: metrics, images, delta, …")
     add_wide(parser)
     parser.add_argument("--format", choices=FORMATS, default="plain", help="(default: plain)")
@@ -70,6 +71,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     if known.with_published is not None and known.layout != "paper":
         raise UsageError("published rows stand in tables of --layout paper alone", "with_published")
+    if known.ceiling and (known.rank or known.stats or known.layout != "board"):
+        raise UsageError("gaps stand in the leaderboard alone, not with another layout", "ceiling")
     _, frame = read_input(known)
     if known.rank:
         from rescale_bench.tables.ranks import rank_board, rank_methods
@@ -87,6 +90,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         board = paper_board(frame, metric_names(known.metrics), _printed(known, frame))
     else:
         board = leaderboard(frame, known.reference, metric_names(known.metrics))
+    if known.ceiling:
+        from rescale_bench.tables.gaps import with_gaps
+
+        board = with_gaps(board, known.ceiling)
     if known.columns:
         board = choose_columns(board, [name.strip() for name in known.columns.split(",")])
     show(render(board, known.format, screen(known.wide, HINT)), known.format, known.wide)
