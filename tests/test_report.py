@@ -22,7 +22,7 @@ from rescale_bench.report import View, build_report, draw_charts, read_source
 from rescale_bench.report.budget import LEVELS, Ledger
 from rescale_bench.report.charts import inline
 from rescale_bench.report.crops import data_uri, enlarged, reduced, squared_error, worst_box
-from rescale_bench.report.page import _sort_value
+from rescale_bench.report.markup import sort_value
 from rescale_bench.report.subjects import find_subjects
 from rescale_bench.runs.folder import read_table
 from rescale_bench.statistics.bdrate import bd_rate
@@ -340,7 +340,7 @@ def test_cells_sort_by_their_numbers(tmp_path, page):
 
 @pytest.mark.parametrize(("value", "text"), [(math.inf, "Infinity"), (-math.inf, "-Infinity"), (None, "")])
 def test_sort_values_are_numbers_of_javascript(value, text):
-    assert _sort_value(TableCell("?", value), TableColumn("psnr_y")) == text
+    assert sort_value(TableCell("?", value), TableColumn("psnr_y")) == text
 
 
 def test_headings_say_which_end_is_better(tmp_path, page):

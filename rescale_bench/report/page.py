@@ -6,22 +6,21 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import rescale_bench
-from rescale_bench.machine.printable import printable
 from rescale_bench.plots.references import References
 from rescale_bench.report import facts, significance
 from rescale_bench.report.budget import PAGE_BYTES, Ledger
 from rescale_bench.report.charts import Chart
+from rescale_bench.report.markup import asset, script, templates
 from rescale_bench.report.pictures import Album, album
 from rescale_bench.report.source import ReportSource
 from rescale_bench.report.subjects import Gallery, find_subjects
 
 if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
-    from rescale_bench.tables.model import Section, TableCell, TableColumn
+    from rescale_bench.tables.model import Section
 
 FACTOR = 8
 """Differences are drawn so many times as strong."""
@@ -139,40 +138,7 @@ def _summary(source: ReportSource, failed: int) -> list[tuple[str, str]]:
 
 
 def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Every name of a method, image or folder is somebody else's text: all of it is escaped.
-    templates = Environment(
-        loader=PackageLoader("rescale_bench.report", "templates"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"sort_value": _sort_value, "first_order": _first_order}
-    style, script = (_asset(name) for name in ("report.css", "report.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return templates.get_template("page.html.j2").render(**context, style=style, script=script, digest=digest)
-
-
-def _sort_value(cell: TableCell, column: TableColumn) -> str:
-    """Write what a cell sorts by: its number as JavaScript reads it ("" without one), or its text."""
-    if not column.numeric:
-        return cell.text.casefold()
-    return "" if cell.value is None else repr(float(cell.value)).replace("inf", "Infinity")
-
-
-def _first_order(column: TableColumn) -> str:
-    """Say how the first click sorts: best first, differences without a better end from large to small."""
-    falling = column.direction == "up" or (column.kind == "difference" and column.direction == "none")
-    return "descending" if falling else "ascending"
-
-
-def _shown(value: object) -> object:
-    """Make text printable; markup is ours and stays as it is."""
-    return printable(value, keep="\n\t\u00a0\u202f") if type(value) is str else value
-
-
-def _asset(name: str) -> str:
-    return (files("rescale_bench.report") / "assets" / name).read_text(encoding="utf-8")
+    code = script("boards.js", "report.js")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    page = templates().get_template("page.html.j2")
+    return page.render(**context, style=asset("report.css"), script=code, digest=digest)

@@ -17,6 +17,7 @@ from rescale_bench.runs.outputs import Outputs
 from rescale_bench.runs.schema import COLUMNS
 from rescale_bench.runs.segments import FOLDER as SEGMENTS
 from rescale_bench.runs.segments import read_segments
+from rescale_bench.runs.submission import CARD, ENDING, read_submission
 from rescale_bench.runs.table import plain_texts, read_rows, readable, tidy
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Run:
     """A stored run; each part is read when it is first asked for."""
 
     path: Path
-    """What the user named: a run folder, its results.parquet, or another file of tidy rows."""
+    """What the user named: a run folder, its results.parquet, another file of tidy rows, or a submission."""
 
     @cached_property
     def folder(self) -> Path | None:
@@ -96,10 +97,13 @@ class Run:
         return self.path if self.folder is None else self.folder / TABLE
 
     def read(self, name: str) -> dict[str, Any]:
-        """Read a JSON file of the folder; empty where it is absent or damaged: every run writes these anew."""
+        """Read a JSON file of the folder or submission; empty where it is absent or damaged."""
         try:
-            content = json.loads((self.folder / name).read_text(encoding="utf-8")) if self.folder else {}
-        except (OSError, ValueError):
+            if self.path.suffix == ENDING and self.path.is_file():
+                content = json.loads(read_submission(self.path).get(name, b"{}"))
+            else:  # every run writes these anew
+                content = json.loads((self.folder / name).read_text(encoding="utf-8")) if self.folder else {}
+        except (OSError, ValueError, StoreError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -122,6 +126,11 @@ class Run:
     def environment(self) -> dict[str, Any]:
         """What env.json says; empty where there is none."""
         return self.read(ENVIRONMENT)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What submission.json says; empty where this is no submission."""
+        return self.read(CARD)
 
     @property
     def asked(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from rescale_bench.runs.schema import (
     plain_text,
     split_dtype,
 )  # fmt: skip
+from rescale_bench.runs.submission import ENDING, ROWS, read_submission
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,19 +182,18 @@ def as_text(column: pd.Series[Any]) -> pd.Series[str]:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read a file of tidy rows: .csv, .csv.gz, .json (as write_rows writes them), else parquet.
+    """Read a file of tidy rows: .csv, .csv.gz, .json (as write_rows writes them), a submission (.zip), else parquet.
 
     Raises StoreError for too large tables and missing columns, OSError, and what pandas and pyarrow raise.
     """
     import pandas as pd
 
-    if path.suffix not in (".csv", ".json"):
+    if path.suffix not in (".csv", ".json", ENDING):
         refuse_large_table(path)
     if path.name.endswith((".csv", ".csv.gz")):
-        # As text where pandas would guess: 007 is a name, and it reads the last bit of a number wrong where in haste.
-        texts = dict.fromkeys((*TEXTS, *NUMBERS), str)
-        gaps = {column.name: ["", "nan"] for column in COLUMNS if column.type != "text"}
-        table = _typed(pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=gaps))
+        table = _read_csv(path)
+    elif path.suffix == ENDING:
+        table = _read_csv(io.BytesIO(read_submission(path)[ROWS]))
     elif path.suffix == ".json":
         table = _typed(pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))))
     else:
@@ -204,6 +205,15 @@ def read_rows(path: Path) -> pd.DataFrame:
     if missing:
         raise StoreError(f"{path} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
     return complete(table)
+
+
+def _read_csv(file: Path | io.BytesIO) -> pd.DataFrame:
+    import pandas as pd
+
+    # As text where pandas would guess: 007 is a name, and it reads the last bit of a number wrong where in haste.
+    texts = dict.fromkeys((*TEXTS, *NUMBERS), str)
+    gaps = {column.name: ["", "nan"] for column in COLUMNS if column.type != "text"}
+    return _typed(pd.read_csv(file, dtype=texts, keep_default_na=False, na_values=gaps))
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
