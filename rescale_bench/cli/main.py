@@ -28,6 +28,8 @@ from rescale_bench.cli import (
     run,
     score,
     shrink,
+    site,
+    submit,
     table,
     train,
     verify,
@@ -38,8 +40,8 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
 VERBS = (
-    run, score, info, table, plot, report, export, merge, compare, check, published, claims, distribution, prepare,
-    train, verify, new_plugin, shrink, doctor,
+    run, score, info, table, plot, report, export, merge, compare, check, published, claims, distribution, site,
+    submit, prepare, train, verify, new_plugin, shrink, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage,
 configuration, or a folder or disk that cannot be used (results kept),

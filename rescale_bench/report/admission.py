@@ -1,4 +1,4 @@
-"""What may stand on a public leaderboard: rows of many runs, without those that are damaged, contradict or cannot count.
+"""What may stand on a public leaderboard: rows of many runs without those that are damaged, contradict or cannot count.
 
 Runs are taken in the order in which they are given. Of a measurement that two of them hold the first one counts; a
 method of a later run whose value differs by more than the metric's tolerance is left out of that run as a whole.
@@ -70,19 +70,18 @@ def admit(paths: Sequence[Path], registry: Registry) -> Admitted:
     for name, path in _named(paths):
         run = Run(path)
         try:
-            rows = _plain(run.rows())
+            rows = measurements(run.rows())
         except StoreError as error:
             refusals.append(f"{name}: {error}")
             continue
         kept, lines = judge(rows, registry)
         refusals += [f"{name}: {line}" for line in lines]
-        kept, more = _within(admitted, _described(kept, registry), registry)
+        kept, more = _within(admitted, described(kept, registry), registry)
         refusals += [f"{name}: {line}" for line in more]
         if admitted is not None:
             kept, lines = _agreeing(admitted, kept)
             refusals += [f"{name}: {line}" for line in lines]
         if kept.empty:
-            refusals.append(f"{name}: no row of it is left")
             continue
         sources.append(Source(name, run, len(kept), tuple(sorted(set(kept["method_label"])))))
         admitted = pd.concat([one for one in (admitted, kept.assign(source=name)) if one is not None])
@@ -95,7 +94,7 @@ def admit(paths: Sequence[Path], registry: Registry) -> Admitted:
 def judge(rows: pd.DataFrame, registry: Registry) -> tuple[pd.DataFrame, list[str]]:
     """Leave out rows that cannot count by themselves, or contradict each other, and say why, a line per reason.
 
-    rows: as _plain gives them.
+    rows: as measurements gives them.
     """
     reasons = _reasons(rows, registry)
     lines = _lines(rows, reasons)
@@ -121,7 +120,7 @@ def _may_be_run(path: Path) -> bool:
     return Run(path).measured if path.is_dir() else path.name.endswith((".zip", ".csv", ".csv.gz", ".parquet"))
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+def measurements(frame: pd.DataFrame) -> pd.DataFrame:
     """Complete the columns, write what makes a measurement as text, and name the method of each row."""
     rows = complete(frame)
     rows = rows.assign(**{name: as_text(rows[name]) for name in (*MEASUREMENT, "cell")})
@@ -130,7 +129,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.merge(labels, on=list(LABEL), how="left")
 
 
-def _described(rows: pd.DataFrame, registry: Registry) -> pd.DataFrame:
+def described(rows: pd.DataFrame, registry: Registry) -> pd.DataFrame:
     """Let what is known here of a metric (direction, unit, tolerance, …) stand in place of what its row says."""
     for label in rows["metric"].unique():
         record = registry.metrics.get(label.partition(":")[0])
@@ -241,6 +240,7 @@ def _agreeing(first: pd.DataFrame, later: pd.DataFrame) -> tuple[pd.DataFrame, l
     Images of one name and data set with another content contradict as well.
     """
     import numpy as np
+    import pandas as pd
 
     known = first.drop_duplicates(list(MEASUREMENT), keep="first")
     both = later.merge(known[[*MEASUREMENT, "value"]], on=list(MEASUREMENT), how="left", suffixes=("", "_first"))
@@ -260,7 +260,8 @@ def _agreeing(first: pd.DataFrame, later: pd.DataFrame) -> tuple[pd.DataFrame, l
     kept = later[~later["method_label"].isin(bad["method_label"])]
     contents = known.drop_duplicates(["dataset", "image"]).set_index(["dataset", "image"])["image_sha256"]
     stated = contents.reindex(kept.set_index(["dataset", "image"]).index).to_numpy()
-    other = (kept["image"] != "").to_numpy() & (stated == stated) & (stated != kept["image_sha256"].to_numpy())
+    known_content = pd.notna(stated)
+    other = (kept["image"] != "").to_numpy() & known_content & (stated != kept["image_sha256"].to_numpy())
     for (dataset, image), part in kept[other].groupby(["dataset", "image"], sort=False):
         lines.append(f"{dataset}/{image}: another file than the one that was there before ({len(part)} rows left out)")
     return kept[~other], lines

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.specs import publishable
+from rescale_bench.datasets import split_variant
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.report.source import ReportSource
 
@@ -171,3 +172,49 @@ def failures(rows: pd.DataFrame) -> tuple[Failure, ...]:
         )
         for key, errors in joined.items()
     )
+
+
+METHOD = ("In one line", "Paper", "Plugin", "Version", "Native scales", "Options", "Parameters", "Remarks")
+"""What is said of a method; other entries of somebody's submission are not shown."""
+
+
+def method_facts(name: str, registry: Registry) -> dict[str, str]:
+    """Describe a method by the labels of METHOD; empty where no plugin knows it."""
+    try:
+        method = registry.method(name)
+    except RescaleBenchError:
+        return {}
+    remarks = {
+        "made by a name rule from other methods": method.traits.derived,
+        "serves scales with models of other scales": method.traits.indirect,
+        "an upper bound, no rescaler": method.traits.ceiling,
+        "its upscaler draws random numbers": method.traits.draws,
+        "computes outside of torch": method.traits.external,
+    }
+    found = {
+        "In one line": method.summary,
+        "Paper": method.citation,
+        "Plugin": registry.origin("methods", name),
+        "Version": method.version,
+        "Native scales": str(method.scales),
+        "Options": ", ".join(f"{option.name}={option.default}" for option in method.options),
+        "Parameters": ", ".join(f"{part} {count:,}" for part, count in method.parameters.items()),
+        "Remarks": "; ".join(text for text, holds in remarks.items() if holds),
+    }
+    return {label: text for label, text in found.items() if text}
+
+
+def dataset_facts(name: str, registry: Registry) -> Pairs:
+    """Describe a registered data set; nothing for a folder of somebody's own."""
+    base, crop = split_variant(name) if "@" in name else (name, None)
+    record = registry.datasets.get(base)
+    if record is None:
+        return ()
+    pairs = (
+        ("In one line", record.summary),
+        ("Source", record.citation),
+        ("Licence", record.licence),
+        ("Images", str(record.count or "")),
+        ("Cropped to multiples of", str(crop or "")),
+    )
+    return tuple(pair for pair in pairs if pair[1])

@@ -82,14 +82,15 @@ def summarise(values: Sequence[float], direction: Direction = "up", level: float
     n = len(values)
     mean = math.fsum(values) / n
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else math.nan
-    half = _t_quantile(0.5 + level / 2, n - 1) * sd / math.sqrt(n) if n > 1 else math.nan
+    half = t_quantile(0.5 + level / 2, n - 1) * sd / math.sqrt(n) if n > 1 else math.nan
     sign = {"up": 1, "down": -1, "none": 0}[direction]
     wins = sum(1 for value in values if sign * value > 0)
     ties = sum(1 for value in values if value == 0)
     return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level, n - 1 if sd > 0 else math.nan)
 
 
-def _t_quantile(probability: float, freedom: float) -> float:
+def t_quantile(probability: float, freedom: float) -> float:
+    """Give the quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
@@ -107,7 +108,7 @@ def t_test_above(found: PairedDifference, bound: float) -> float:
         return math.nan
     if found.half_width == 0:
         return 0.0 if found.mean > bound else 1.0
-    error = found.half_width / _t_quantile(0.5 + found.level / 2, found.freedom)
+    error = found.half_width / t_quantile(0.5 + found.level / 2, found.freedom)
     return float(stdtr(found.freedom, (bound - found.mean) / error))
 
 
@@ -249,6 +250,6 @@ def stratified(
         return PairedDifference(n, mean, 0.0, mean, mean, wins, ties, level)
     shares = [error / count**2 for error in errors]
     freedom = variance**2 / math.fsum(share**2 / (part.n - 1) for share, part in zip(shares, parts, strict=True))
-    half = _t_quantile(0.5 + level / 2, freedom) * math.sqrt(variance)
+    half = t_quantile(0.5 + level / 2, freedom) * math.sqrt(variance)
     sd = math.sqrt(variance * n)
     return PairedDifference(n, mean, sd, mean - half, mean + half, wins, ties, level, freedom)

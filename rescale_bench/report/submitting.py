@@ -1,0 +1,95 @@
+"""What a submission holds: the rows of a run that may be published, where they were measured, and a checklist."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rescale_bench
+from rescale_bench.errors import UsageError
+from rescale_bench.report.admission import described, judge, measurements
+from rescale_bench.report.facts import method_facts
+from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, Run
+from rescale_bench.runs.schema import SCHEMA
+from rescale_bench.runs.submission import write_submission
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rescale_bench.api.registry import Registry
+
+Checklist = tuple[tuple[bool, str], ...]
+PRIVATE = ("variables", "plugin_files", "earlier")
+"""Of env.json: they name folders of the machine."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A submission before it is written. documents: JSON files by name. card: what submission.json says."""
+
+    name: str
+    rows: pd.DataFrame
+    documents: Mapping[str, Mapping[str, Any]]
+    card: Mapping[str, Any]
+    checklist: Checklist
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises OSError."""
+        write_submission(path, self.rows, self.documents, self.card)
+
+
+def prepare_submission(path: Path, frame: pd.DataFrame, registry: Registry) -> Prepared:
+    """Choose the rows that may be published and describe their methods. Raises UsageError where there is none."""
+    run = Run(path)
+    kept, refusals = judge(measurements(frame), registry)
+    if kept.empty:
+        raise UsageError(f"no row of {path} may be published: {'; '.join(refusals)}")
+    kept = described(kept, registry).drop(columns="method_label")
+    checklist = tuple(_checklist(run, kept, refusals, registry))
+    methods = {name: facts for name in sorted(set(kept["method"])) if (facts := method_facts(name, registry))}
+    environment = {key: value for key, value in run.environment.items() if key not in PRIVATE}
+    about = {"schema": SCHEMA, "history": list(run.history), "metrics": run.metrics}
+    card = {
+        "name": run.name,
+        "rescale-bench": rescale_bench.__version__,
+        "methods": methods,
+        "checklist": [{"holds": holds, "text": text} for holds, text in checklist],
+    }
+    documents = {ABOUT: _homeless(about), ENVIRONMENT: _homeless(environment)}
+    return Prepared(run.name, kept, documents, card, checklist)
+
+
+def _homeless(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Write "~" for the folder of the user: it often holds a name."""
+    home = json.dumps(str(Path.home()))[1:-1]
+    found: dict[str, Any] = json.loads(json.dumps(content).replace(home, "~"))
+    return found
+
+
+def _checklist(run: Run, rows: pd.DataFrame, refusals: list[str], registry: Registry) -> Iterator[tuple[bool, str]]:
+    yield not refusals, "all rows may be published" if not refusals else f"left out: {'; '.join(refusals)}"
+    own = sorted(name for name in set(rows["dataset"]) if name.partition("@")[0] not in registry.datasets)
+    text = "all data sets are registered ones"
+    yield (
+        not own,
+        text if not own else f"data sets that only you have cannot be compared with others': {', '.join(own)}",
+    )
+    few = []
+    for name, part in rows[rows["image"] != ""].groupby("dataset"):
+        record = registry.datasets.get(str(name).partition("@")[0])
+        if record and record.count and part["image"].nunique() < record.count:
+            few.append(f"{name}: {part['image'].nunique()} of {record.count} images")
+    yield not few, "every data set is complete" if not few else f"incomplete, so not ranked: {'; '.join(few)}"
+    run_here = set(rows.loc[rows["origin"] == "run", "method"])
+    absent = sorted(name for name in run_here if not method_facts(name, registry))
+    yield (
+        not absent,
+        "all methods are described" if not absent else f"nothing describes {', '.join(absent)}: give its --plugin",
+    )
+    yield bool(run.environment), "the machine is described" if run.environment else "env.json is missing"
+    commit = str(run.environment.get("commit") or "")
+    changed = commit.endswith("+changes")
+    yield not changed, "rescale-bench ran as committed" if not changed else "rescale-bench was changed locally"
