@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -19,13 +20,15 @@ import rescale_bench
 from rescale_bench.report import site_pages
 from rescale_bench.report.admission import RULES, Admitted
 from rescale_bench.report.markup import asset, script, templates
-from rescale_bench.report.site_tables import image_values, overviews
+from rescale_bench.report.site_tables import Places, image_values, overviews, places, primary
 from rescale_bench.tables import leaderboard
 from rescale_bench.tables.model import Section, Table
 from rescale_bench.tables.rows import choose_metrics, prepare
 from rescale_bench.tables.scores import Score, Setting
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rescale_bench.api.registry import Registry
 
 PAGES = (
@@ -121,6 +124,32 @@ class Content:
         """The page of each label's method."""
         return {label: self.methods.link(method) for label, method in self.own.items()}
 
+    @cached_property
+    def places(self) -> Places:
+        """The place of each method by the main metric."""
+        return places(self.scores, primary(self.scores))
+
+    @cached_property
+    def of_method(self) -> dict[str, list[Score]]:
+        """The scores of each method."""
+        found: dict[str, list[Score]] = {method: [] for method in self.methods.names}
+        for score in self.scores:
+            found[self.own[score.label]].append(score)
+        return found
+
+    @cached_property
+    def labels_in(self) -> dict[Setting, list[str]]:
+        """The labels of each leaderboard."""
+        found: dict[Setting, dict[str, None]] = {}
+        for score in self.scores:
+            found.setdefault(score.group.setting, {})[score.label] = None
+        return {setting: sorted(labels) for setting, labels in found.items()}
+
+    @cached_property
+    def rows_of(self) -> dict[str, pd.DataFrame]:
+        """The rows of each method."""
+        return {str(name): rows for name, rows in self.admitted.rows.groupby("method")}
+
 
 def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, str]:
     """Write all files of the site: path → text. Raises UnknownNameError for metrics that nobody measured."""
@@ -134,9 +163,9 @@ def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, 
     shown = metrics if look.metrics else [name for name in metrics if name in set(quality)] or metrics
     sections = leaderboard(rows, look.reference, shown).sections
     methods, datasets = Files("method"), Files("dataset")
-    for files, names in ((methods, own.values()), (datasets, rows["dataset"])):
+    for pages, names in ((methods, own.values()), (datasets, rows["dataset"])):
         for name in sorted(set(names)):
-            files.page(name)
+            pages.page(name)
     content = Content(admitted, registry, look, found.scores, (), metrics, own, methods, datasets)
     # What most methods took part in comes first: a visitor sees it before anything is chosen.
     ordered = sorted(sections, key=lambda section: -sum(len(table.rows) for table in section.tables))
@@ -152,7 +181,7 @@ def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, 
 
 
 def _boards(sections: Sequence[Section], links: Mapping[str, str]) -> tuple[Board, ...]:
-    macro = templates().get_template("parts.html.j2").module.board
+    parts: Any = templates().get_template("parts.html.j2").module
     made = []
     for number, found in enumerate(sections, start=1):
         section = dataclasses.replace(found, tables=tuple(map(_measured, found.tables)))
@@ -160,7 +189,7 @@ def _boards(sections: Sequence[Section], links: Mapping[str, str]) -> tuple[Boar
         columns = [column for table in section.tables for column in table.columns]
         scales = {row.scale for row in rows} | {column.scale for column in columns}
         ordered = tuple(sorted(scales - {""}, key=Decimal))
-        made.append(Board(f"board-{number}", section.setting, ordered, str(macro(section, links))))
+        made.append(Board(f"board-{number}", section.setting, ordered, str(parts.board(section, links))))
     return tuple(made)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from rescale_bench.report.facts import METHOD, dataset_facts, method_facts
-from rescale_bench.report.site_tables import method_tables, places, primary
+from rescale_bench.report.site_tables import method_tables, primary
 from rescale_bench.tables.model import MISSING, Row, Table, TableCell, TableColumn, number_cell
 from rescale_bench.tables.notes import footnotes
 from rescale_bench.tables.scores import reference_of
@@ -23,18 +23,16 @@ TEXT = 500
 
 def method_list(content: Content) -> Context:
     """List the methods: what each is, where it was measured, how often it is best."""
-    first = places(content.scores, primary(content.scores))
     wins: dict[str, int] = {}
-    for (_, label), (place, of) in first.items():
+    for (_, label), (place, of) in content.places.items():
         wins[content.own[label]] = wins.get(content.own[label], 0) + (place == 1 and of > 1)
     columns = (
         TableColumn("method", "text"), TableColumn("what it is", "text"), TableColumn("data sets"),
         TableColumn("first places"), TableColumn("runs"),
     )  # fmt: skip
-    by_method = dict(list(content.admitted.rows.groupby("method")))
     rows = []
     for name in content.methods.names:
-        mine = by_method[name]
+        mine = content.rows_of[name]
         sets, runs = mine["dataset"].nunique(), mine["source"].nunique()
         what = _described(content, name).get("In one line", MISSING)
         counts = (TableCell(str(count), count) for count in (sets, wins.get(name, 0), runs))
@@ -63,10 +61,7 @@ def dataset_list(content: Content) -> Context:
 
 def method_page(content: Content, method: str) -> Context:
     """Say all about one method."""
-    labels = [label for label, name in content.own.items() if name == method]
-    mine = [score for score in content.scores if score.label in labels]
-    rows = content.admitted.rows
-    rows = rows[rows["method"] == method]
+    mine, rows = content.of_method[method], content.rows_of[method]
     runs = [
         (name, _anchor(number)) for number, name in enumerate(_source_names(content)) if name in set(rows["source"])
     ]
@@ -74,9 +69,9 @@ def method_page(content: Content, method: str) -> Context:
         "facts": tuple(_described(content, method).items()),
         "weights": list(_weights(rows)),
         "metric": primary(content.scores),
-        "tables": method_tables(content.scores, labels, content.metrics),
+        "tables": method_tables(mine, content.metrics, content.places),
         "notes": footnotes(mine, ranked=False),
-        "against": _comparison(content, labels),
+        "against": _comparison(content, {score.label for score in mine}),
         "sources": runs,
     }
 
@@ -148,8 +143,7 @@ def _described(content: Content, method: str) -> dict[str, str]:
         if isinstance(said, Mapping):
             texts = {label: str(said[label])[:TEXT] for label in METHOD if said.get(label)}
             return {**texts, "Described by": f"the submission {source.name}"}
-    rows = content.admitted.rows
-    if (rows.loc[rows["method"] == method, "origin"] == "files").all():
+    if (content.rows_of[method]["origin"] == "files").all():
         return {"In one line": "images made elsewhere; that the upscaler saw the LR file alone is their makers’ word"}
     return {}
 
@@ -162,12 +156,11 @@ def _weights(rows: Any) -> Iterator[tuple[str, str, str]]:
         yield str(tag), ", ".join(f"×{scale}".replace("×…", "…") for scale in shown), str(sha256)
 
 
-def _comparison(content: Content, labels: list[str]) -> str:
-    """Give the address of the comparison with the reference, or with the method that leads; "" without any."""
+def _comparison(content: Content, labels: set[str]) -> str:
+    """Give the address of the comparison with the reference, or with another method; "" without any."""
     for board in content.boards:
-        there = {score.label for score in content.scores if score.group.setting == board.setting}
-        mine = [label for label in labels if label in there]
-        others = sorted(there - set(labels))
+        there = content.labels_in.get(board.setting, [])
+        mine, others = [one for one in there if one in labels], [one for one in there if one not in labels]
         if mine and others:
             other = reference_of(set(others), content.look.reference) or others[0]
             return f"compare.html#{board.address}&{urlencode({'a': mine[0], 'b': other})}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -26,10 +27,12 @@ from rescale_bench.tables.model import (
     scale_cell,
 )
 from rescale_bench.tables.notes import footnotes, incomplete
-from rescale_bench.tables.scores import Score, Setting, best_first
+from rescale_bench.tables.scores import Group, Score, Setting, best_first
 from rescale_bench.tables.sweep import metric_column
 
 ALL = "all data sets"
+Places = dict[tuple[Group, str], tuple[int, int]]
+"""Group and label → place, and among how many."""
 FINER = 2
 """Digits beyond a table's with which the values of single images are stored."""
 
@@ -84,9 +87,9 @@ def _mean(score: Score | None) -> TableCell:
     return number_cell(score.mean, score.about.decimals, score.ranked, INCOMPLETE if incomplete(score) else "")
 
 
-def places(scores: Sequence[Score], metric: str) -> dict[tuple[Any, str], tuple[int, int]]:
+def places(scores: Sequence[Score], metric: str) -> Places:
     """Give the place by a metric of each ranked score, and how many there are: (group, label) → (place, of)."""
-    groups: dict[Any, list[Score]] = {}
+    groups: dict[Group, list[Score]] = {}
     for score in scores:
         if score.metric == metric and score.ranked and score.mean is not None:
             groups.setdefault(score.group, []).append(score)
@@ -96,25 +99,23 @@ def places(scores: Sequence[Score], metric: str) -> dict[tuple[Any, str], tuple[
         # What prints alike shares a place.
         values = {score.label: sign * float(number(score.mean, score.about.decimals).replace("∞", "inf"))
                   for score in members}  # fmt: skip
+        ordered = sorted(values.values())
         for label, value in values.items():
-            found[group, label] = (1 + sum(other < value for other in values.values()), len(members))
+            found[group, label] = (1 + bisect_left(ordered, value), len(members))
     return found
 
 
-def method_tables(scores: Sequence[Score], labels: Sequence[str], metrics: Sequence[str]) -> list[tuple[str, Table]]:
-    """Lay out all results of a method, a table for each protocol. labels: the method's. metrics: in their order."""
-    place_of = places(scores, primary(scores))
-    mine = [score for score in scores if score.label in labels and not score.whole]
+def method_tables(scores: Sequence[Score], metrics: Sequence[str], place_of: Places) -> list[tuple[str, Table]]:
+    """Lay out all results of a method, a table for each protocol. scores: the method's. metrics: in their order."""
+    mine = [score for score in scores if not score.whole]
     tables = []
     for protocol in sorted({(score.group.protocol, score.group.protocol_version) for score in mine}):
-        members = [s for s in mine if (s.group.protocol, s.group.protocol_version) == protocol]
+        members = [one for one in mine if (one.group.protocol, one.group.protocol_version) == protocol]
         tables.append((f"protocol {protocol[0]} version {protocol[1]}", _results(members, metrics, place_of)))
     return tables
 
 
-def _results(
-    scores: Sequence[Score], metrics: Sequence[str], place_of: dict[tuple[Any, str], tuple[int, int]]
-) -> Table:
+def _results(scores: Sequence[Score], metrics: Sequence[str], place_of: Places) -> Table:
     by_metric = {score.metric: score for score in scores}
     heads = {name: by_metric[name] for name in metrics if name in by_metric}
     at = {(score.group, score.label, score.metric): score for score in scores}
