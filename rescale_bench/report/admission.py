@@ -17,7 +17,7 @@ from rescale_bench.datasets import split_variant
 from rescale_bench.errors import RescaleBenchError, StoreError, UsageError
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.schema import CONTENT, KEY, LABEL, row_label
-from rescale_bench.runs.table import as_text, complete
+from rescale_bench.runs.table import as_text, complete, plain_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def _may_be_run(path: Path) -> bool:
 
 def measurements(frame: pd.DataFrame) -> pd.DataFrame:
     """Complete the columns, write what makes a measurement as text, and name the method of each row."""
-    rows = complete(frame)
+    rows = plain_texts(complete(frame))
     rows = rows.assign(**{name: as_text(rows[name]) for name in (*MEASUREMENT, "cell")})
     names = rows[list(LABEL)].drop_duplicates()
     labels = names.assign(method_label=[row_label(values) for values in names.itertuples(index=False)])
