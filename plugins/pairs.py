@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from rescale_bench.api.records import (
     States,
     Traits,
     Value,
+    all_parts,
     configured,
     count_parameters,
     qualified,
@@ -65,15 +67,26 @@ class Pair:
 def pair(name: str, find: Find) -> Method | None:
     """Make `DOWN+UP` from its two halves; None where the name has no plus sign.
 
-    Raises UsageError where a half is missing or the LR of one is not what the other takes.
+    A half may name its weights: `irn@published+irn@mine`. Raises UsageError where a half is missing or the LR of one
+    is not what the other takes.
     """
     left, plus, right = name.partition("+")
     if not plus:
         return None
-    down, up = find(left), find(right)
+    down, up = _half(left, find), _half(right, find)
     if down.lr_channels != up.lr_channels or down.traits.ceiling or up.traits.ceiling:
         raise UsageError(f"{name}: {up.name} cannot read the LR of {down.name}", "methods")
     return _combine(down, up)
+
+
+def _half(text: str, find: Find) -> Method:
+    name, at, tag = text.partition("@")
+    if not (at and tag):
+        return find(text)
+    method = find(name)
+    if method.traits.derived or not all_parts(method):
+        raise UsageError(f"{text}: {name} has no weights of its own, so that no tag can follow it", "methods")
+    return replace(method, name=text)
 
 
 def _combine(down: Method, up: Method) -> Method:

@@ -11,6 +11,8 @@ from rescale_bench.errors import WeightsError
 from rescale_bench.networks.loading import count_layers
 
 NETS = ("down_net", "up_net")
+GIVEN = 4
+"""Channels of the resampling module's prediction that are not features: twice the scale, the place in the pixel."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class AidnLayout:
 
     blocks: residual blocks. width: channels. adaptions: scale-aware adaptions, evenly spread over the blocks.
     mask_width: channels of their mask network. kernels: expert kernels of each. routing_width: channels of the
-    small network that mixes those. experts, reduced: of the resampling module.
+    small network that mixes those. experts, reduced: of the resampling module. crm: False puts pixel shuffle in its
+    place. content: False hides the features from its prediction. Both are the ablation of the paper's Table 3.
     """
 
     blocks: int = 16
@@ -30,6 +33,8 @@ class AidnLayout:
     routing_width: int = 64
     experts: int = 8
     reduced: int = 8
+    crm: bool = True
+    content: bool = True
 
     @classmethod
     def infer(cls, tensors: Mapping[str, torch.Tensor], where: str) -> AidnLayout:
@@ -37,7 +42,9 @@ class AidnLayout:
         net = NETS[0]
         try:
             pool = tensors[f"{net}.sa_adapt.0.adapt.weight_pool"].shape
-            compress = tensors[f"{net}.sa_sample.weight_compress"].shape
+            crm = f"{net}.sa_sample.convolutions.2.weight" not in tensors
+            compress = tensors[f"{net}.sa_sample.weight_compress"].shape if crm else (cls.experts, cls.reduced, 0, 0, 0)
+            content = not crm or tensors[f"{net}.sa_sample.body.0.weight"].shape[1] > GIVEN
             width = tensors[f"{net}.head.0.weight"].shape[0]
             mask_width = tensors[f"{net}.sa_adapt.0.mask.0.weight"].shape[0]
             routing_width = tensors[f"{net}.sa_adapt.0.adapt.routing.0.weight"].shape[0]
@@ -50,4 +57,5 @@ class AidnLayout:
                 f"{where}: not an AIDN: {blocks} blocks, {adaptions} adaptions, weight_pool {tuple(pool)}, "
                 f"weight_compress {tuple(compress)}"
             )
-        return cls(blocks, width, adaptions, mask_width, pool[0], routing_width, compress[0], compress[1])
+        experts, reduced = compress[:2]
+        return cls(blocks, width, adaptions, mask_width, pool[0], routing_width, experts, reduced, crm, content)

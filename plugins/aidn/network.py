@@ -13,14 +13,14 @@ from rescale_bench.networks.residual import MeanShift, ResidualBlock, conv3
 from .adaption import ScaleAdaption
 from .band import BACK, RowsGoneError
 from .layout import AidnLayout
-from .resampling import ConditionalResampling
+from .resampling import ConditionalResampling, ShuffledResampling
 
 
 class AidnHalf(nn.Module):
     """Encoder or decoder: residual trunk adapted to the scale, conditional resampling, one convolution to RGB."""
 
-    def __init__(self, layout: AidnLayout) -> None:
-        """Take the sizes."""
+    def __init__(self, layout: AidnLayout, shrinks: bool) -> None:
+        """Take the sizes, and whether it is the encoder."""
         super().__init__()
         width = layout.width
         self.layout = layout
@@ -28,7 +28,7 @@ class AidnHalf(nn.Module):
         self.head = nn.Sequential(conv3(3, width))
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(layout.blocks)), conv3(width, width))
         self.sa_adapt = nn.ModuleList(ScaleAdaption(layout) for _ in range(layout.adaptions))
-        self.sa_sample = ConditionalResampling(layout)
+        self.sa_sample = ConditionalResampling(layout) if layout.crm else ShuffledResampling(layout, shrinks)
         # Index 0 is the resampling in the published file, which has no tensors there.
         self.tail = nn.Sequential(nn.Identity(), conv3(width, 3))
 
@@ -36,15 +36,15 @@ class AidnHalf(nn.Module):
         """Resample (N, 3, H, W) in [0, 1] to (N, 3, *size), unclamped.
 
         step: 1/σ, source pixels per output pixel: the scale s in the encoder, 1/s in the decoder.
-        Whole for autograd and in training mode, as a stream of rows with equal results otherwise.
+        Whole for autograd, in training mode and without CRM, as a stream of rows with equal results otherwise.
         Raises MethodError for images of one row or column: their coordinates divide by zero.
         """
         if min(image.shape[-2:]) < 2:
             shape = "×".join(map(str, image.shape[-2:]))
             raise MethodError(f"aidn: an image of {shape} pixels has no sampling grid; both sides must be 2 or more")
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.training or not isinstance(self.sa_sample, ConditionalResampling):
             return self._whole(image, step, size)
-        return torch.cat([self._streamed(single, step, size) for single in torch.split(image, 1)])
+        return torch.cat([self._streamed(self.sa_sample, single, step, size) for single in torch.split(image, 1)])
 
     def _whole(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
         x = skip = self.head(self.sub_mean(image))
@@ -56,18 +56,22 @@ class AidnHalf(nn.Module):
         result: torch.Tensor = self.add_mean(self.tail(self.sa_sample(x, step, size)))
         return result
 
-    def _streamed(self, image: torch.Tensor, step: float, size: tuple[int, int]) -> torch.Tensor:
+    def _streamed(
+        self, module: ConditionalResampling, image: torch.Tensor, step: float, size: tuple[int, int]
+    ) -> torch.Tensor:
         shifted = self.sub_mean(image)
         try:
-            return self._resampled(shifted, step, size, BACK)
+            return self._resampled(module, shifted, step, size, BACK)
         except RowsGoneError:
-            return self._resampled(shifted, step, size, image.shape[2])
+            return self._resampled(module, shifted, step, size, image.shape[2])
 
-    def _resampled(self, shifted: torch.Tensor, step: float, size: tuple[int, int], back: int) -> torch.Tensor:
+    def _resampled(
+        self, module: ConditionalResampling, shifted: torch.Tensor, step: float, size: tuple[int, int], back: int
+    ) -> torch.Tensor:
         tail, (height, width) = convolution(self.tail[1]), shifted.shape[2:]
         features = stream(shifted, self.layout.width, self._layers(shifted, step))
         result, done, bottom = shifted.new_empty((1, 3, *size)), 0, 0
-        for strip in self.sa_sample.rows(features, (height, width), step, size, back):
+        for strip in module.rows(features, (height, width), step, size, back):
             bottom += strip.shape[2]
             part = tail.push(strip, bottom == size[0])
             result[:, :, done : done + part.shape[2]] = part
@@ -98,7 +102,7 @@ class Aidn(nn.Module):
     def __init__(self, layout: AidnLayout) -> None:
         """Take the sizes."""
         super().__init__()
-        self.down_net, self.up_net = AidnHalf(layout), AidnHalf(layout)
+        self.down_net, self.up_net = AidnHalf(layout, True), AidnHalf(layout, False)
 
     def down(self, hr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Map the HR (N, 3, H, W) to the unquantised LR (N, 3, *size)."""

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from rescale_bench.api.records import State, States
+from rescale_bench.errors import UsageError
 from rescale_bench.machine.precision import keep_float32
 from rescale_bench.training.learner import Batch, Learner
 from rescale_bench.training.recipe import Adam, Recipe, Schedule
@@ -59,7 +60,8 @@ class AidnLearner(Learner):
     def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
         """Begin with torch's initial weights, or as bilinear resampling where the recipe says so."""
         del start
-        layout = AidnLayout(**{name: int(value) for name, value in recipe.layout.items()})
+        sizes: dict[str, Any] = {name: int(value) for name, value in recipe.layout.items()}
+        layout = AidnLayout(**sizes)
         self.module = self.network = Aidn(layout)
         self.network.load_state_dict(initial_aidn(layout, seed))
         halves = (self.network.down_net, self.network.up_net)
@@ -89,6 +91,8 @@ class AidnLearner(Learner):
 def begin_as_bilinear(half: AidnHalf) -> None:
     """Let a half begin as bilinear sampling of the image itself."""
     last, module = half.body[half.layout.blocks], half.sa_sample
+    if not isinstance(module, ConditionalResampling):
+        raise UsageError("settings.begin=resampler needs layout.crm=true", "changes")
     for layer, sources in ((half.head[0], 3), (half.tail[1], 3)):
         if isinstance(layer, nn.Conv2d):
             pass_colours(layer, [[colour] for colour in range(sources)])
@@ -142,9 +146,14 @@ def _paper() -> Recipe:
 
 
 def recipes() -> Iterable[Recipe]:
-    """Yield the paper's recipe and the short one."""
+    """Yield the paper's recipe, its ablation and the short one."""
     paper = _paper()
     yield paper
+    for name, part, text in (
+        ("no-crm", "crm", "Table 3: pixel shuffle in place of the conditional resampling module"),
+        ("no-content", "content", "Table 3: conditional resampling that does not see the features"),
+    ):
+        yield replace(paper, name=name, summary=text, layout={**paper.layout, part: False})
     yield replace(
         paper,
         name="small",

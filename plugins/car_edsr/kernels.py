@@ -38,6 +38,7 @@ class KernelLayout:
     """The sizes that fix every tensor; the defaults are the published ones.
 
     scale: 2 or 4. early, middle, width: channels at full size, at 1/2 and 1/4, from 1/8 on. blocks: at 1/4.
+    offsets: False leaves them out, as the paper's ablation does (Table 3): the taps stay on the grid.
     """
 
     scale: int
@@ -45,6 +46,7 @@ class KernelLayout:
     middle: int = 128
     width: int = 256
     blocks: int = 5
+    offsets: bool = True
 
     @property
     def side(self) -> int:
@@ -65,7 +67,8 @@ class KernelLayout:
         scale = (math.isqrt(taps) - 1) // 3
         if scale not in (2, 4) or (3 * scale + 1) ** 2 != taps:
             raise WeightsError(f"{where}: kernels of {taps} taps; 49 (scale 2) or 169 (scale 4) are served")
-        return cls(scale, early, middle, width, max(blocks, default=-1) + 1)
+        offsets = any(key.startswith("offsets_") for key in tensors)
+        return cls(scale, early, middle, width, max(blocks, default=-1) + 1, offsets)
 
 
 def _conv(inputs: int, outputs: int, side: int = 3) -> list[nn.Module]:
@@ -124,8 +127,14 @@ class KernelNetwork(nn.Module):
         self.res_4 = nn.Sequential(*(_Block(middle) for _ in range(layout.blocks)))
         self.ds_8 = _Down(middle, width)
         self.kernels_trunk, self.kernels_weight = self._trunk(), self._head()
-        self.offsets_trunk = self._trunk()
-        self.offsets_h_generation, self.offsets_v_generation = self._head(), self._head()
+        if layout.offsets:
+            self.offsets_trunk = self._trunk()
+            self.offsets_h_generation, self.offsets_v_generation = self._head(), self._head()
+
+    def heads(self) -> list[nn.Sequential]:
+        """List the heads: kernels first, then both offsets where there are any."""
+        offsets = [self.offsets_h_generation, self.offsets_v_generation] if self.layout.offsets else []
+        return [self.kernels_weight, *offsets]
 
     def _trunk(self) -> nn.Sequential:
         width = self.layout.width
@@ -145,6 +154,8 @@ class KernelNetwork(nn.Module):
         x = self.ds_8(self.res_4(x) + x)
         kernels = self.kernels_weight(self.kernels_trunk(x)).clamp(SMALLEST, 1)
         kernels = kernels / kernels.sum(1, keepdim=True).clamp(min=SMALLEST)
+        if not self.layout.offsets:
+            return Resampling(kernels, torch.zeros_like(kernels), torch.zeros_like(kernels))
         x = self.offsets_trunk(x)
         return Resampling(kernels, self.offsets_h_generation(x).tanh(), self.offsets_v_generation(x).tanh())
 

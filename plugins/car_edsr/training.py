@@ -57,22 +57,20 @@ class CarLearner(Learner):
     def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
         """Begin EDSR with the given weights, or both with torch's, or as bicubic down and pixel repetition up."""
         layout, self.scale = recipe.layout, int(recipe.part.removeprefix("x"))
-        sizes = KernelLayout(
-            self.scale, int(layout["early"]), int(layout["middle"]), int(layout["width"]), int(layout["kernel_blocks"])
-        )
+        early, middle, width, blocks = (int(layout[name]) for name in ("early", "middle", "width", "kernel_blocks"))
+        sizes = KernelLayout(self.scale, early, middle, width, blocks, bool(layout["offsets"]))
         self.kernels = KernelNetwork(sizes)
         self.kernels.load_state_dict(initial_kernels(sizes, seed))
         self.residual_scale, self.eta = float(layout["residual_scale"]), float(recipe.settings["eta"])
-        self.pace = int(recipe.settings["pace"])
+        self.pace, self.weighed = int(recipe.settings["pace"]), frozenset(recipe.losses)
         self.restorer = self._restorer(recipe, start, seed)
         if recipe.settings["begin"] == "resampler":
             begin_as_bicubic(self.kernels)
             if f"usn-{recipe.part}" not in start:
                 start_edsr(self.restorer)
         self.module = nn.ModuleDict({"kgn": self.kernels, "usn": self.restorer})
-        heads = (self.kernels.kernels_weight, self.kernels.offsets_h_generation, self.kernels.offsets_v_generation)
         edges = [self.kernels.sub_mean, self.restorer.sub_mean, self.restorer.add_mean, self.restorer.tail[1]]
-        keep_float32([*edges, *(head[-1] for head in heads)])
+        keep_float32([*edges, *(head[-1] for head in self.kernels.heads())])
 
     def _restorer(self, recipe: Recipe, start: States, seed: int) -> Edsr:
         part = f"usn-{recipe.part}"
@@ -106,7 +104,7 @@ class CarLearner(Learner):
         terms = {"reconstruction": functional.l1_loss(self.restorer(lr), batch.hr)}
         if by.kernels.requires_grad:
             terms |= {"offset": offset_distance(by, self.eta), "variation": partial_variation(by)}
-        return terms
+        return {name: term for name, term in terms.items() if name in self.weighed}
 
     def states(self) -> Mapping[str, State]:
         """Return both networks; EDSR with its residual scale."""
@@ -144,9 +142,8 @@ def begin_as_bicubic(network: KernelNetwork) -> None:
     t = (torch.arange(side) - (side - 1) / 2).abs() / scale
     inner, outer = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
     taps = torch.where(t <= 1, inner, torch.where(t <= 2, outer, torch.zeros_like(t)))
-    heads = (network.kernels_weight, network.offsets_h_generation, network.offsets_v_generation)
     # Strongly hushed: 49 noisy taps would add up to more than the kernel's own.
-    hush((head[-1] for head in heads), 0.03)
+    hush((head[-1] for head in network.heads()), 0.03)
     last = network.kernels_weight[-1]
     if isinstance(last, nn.Conv2d) and last.bias is not None:
         last.bias.copy_((taps[:, None] * taps).flatten().clamp(min=LEAST))
@@ -170,7 +167,7 @@ def _paper(part: str) -> Recipe:
         schedule=Schedule("plateau"),
         transpose=False,
         layout={"early": 64, "middle": 128, "width": 256, "kernel_blocks": 5, "blocks": 32, "channels": 256,
-                "residual_scale": 0.1},
+                "offsets": True, "residual_scale": 0.1},
         settings={"eta": 1.0, "begin": "torch", "pace": 1},
         starts={f"usn-{part}": f"edsr/{part}"},
     )  # fmt: skip
@@ -190,7 +187,7 @@ def _small(paper: Recipe) -> Recipe:
         rivals={RESAMPLER: Adam(1e-3, epsilon=1e-6)},
         schedule=Schedule("cosine", warmup=0.05),
         layout={"early": 16, "middle": 32, "width": 64, "kernel_blocks": 3, "blocks": 8, "channels": 40,
-                "residual_scale": 1.0},
+                "offsets": True, "residual_scale": 1.0},
         settings={"eta": 1.0, "begin": "resampler", "pace": {"x2": 4, "x4": 8}[paper.part]},
         starts={},
         clip=1.0,
@@ -212,9 +209,22 @@ def _joint(small: Recipe) -> Recipe:
     )
 
 
+def _ablation(paper: Recipe) -> Iterable[Recipe]:
+    """Yield what the paper compares with CAR in Table 3."""
+    losses = paper.losses
+    for name, text, left in (
+        ("no-tv", "without the partial variation of the offsets", ("reconstruction", "offset")),
+        ("no-offset-distance", "without the distance of the offsets", ("reconstruction", "variation")),
+        ("no-offsets", "kernels alone, their taps on the grid", ("reconstruction",)),
+    ):
+        layout = {**paper.layout, "offsets": name != "no-offsets"}
+        kept = {term: losses[term] for term in left}
+        yield replace(paper, name=name, summary=f"Table 3: {text}", layout=layout, losses=kept)
+
+
 def recipes() -> Iterable[Recipe]:
-    """Yield the paper's recipe and the short ones for both scales."""
+    """Yield the paper's recipe, its ablation and the short ones for both scales."""
     for part in ("x2", "x4"):
         paper = _paper(part)
         small = _small(paper)
-        yield from (paper, small, _joint(small))
+        yield from (paper, *_ablation(paper), small, _joint(small))

@@ -53,6 +53,10 @@ def _parts_and_restore(scale: Decimal) -> tuple[str, ...]:
     return (f"x{scale}", "crm")
 
 
+def _separate_parts(scale: Decimal) -> tuple[str, ...]:
+    return (f"down-x{scale}", f"up-x{scale}")
+
+
 def _published(training: str, tag: str = "published", **files: str) -> tuple[WeightsFile, ...]:
     return tuple(WeightsFile(tag, part, file, SOURCE.format(file), training=training) for part, file in files.items())
 
@@ -96,6 +100,15 @@ def rescale_bench_methods() -> Iterable[Method]:
         weights=_published("DIV2K, 500k steps, as the paper", x3="IRN_x3.pth"),
     )
     yield _method("irn-e", "efficient IRN: both Haar steps first", NativeScales.of(4), {"x4": 5_374_608})
+    yield replace(
+        _method(
+            "irn-du",
+            "IRN-D & IRN-U: two networks of IRN's kind, one shrinks, the other enlarges",
+            NativeScales.of(4),
+            dict.fromkeys(("down-x4", "up-x4"), 2_177_808),
+        ),
+        parts=_separate_parts,
+    )
     yield replace(
         _method("irn-color", "decolorization to 8-bit grey and back", NativeScales.of(1), {"x1": 1_413_601}),
         options=(),

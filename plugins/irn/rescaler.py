@@ -25,6 +25,8 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     "irn-e": {"x4": Layout((HAAR, HAAR, *EIGHT, *EIGHT))},
     "irn-color": {"x1": Layout((COLOUR, *EIGHT), kept=1)},
     "irn-jpeg": {"x2": IRN["x2"]},
+    # Four blocks after each Haar step: the printed parameters are of both networks together.
+    "irn-du": dict.fromkeys(("down-x4", "up-x4"), Layout((HAAR, *EIGHT[:4]) * 2)),
 }
 """Published layouts by method and part."""
 
@@ -50,6 +52,20 @@ class IrnRescaler(FixedScaleRescaler):
 
     def _latent(self, lr: torch.Tensor) -> torch.Tensor:
         return normal((lr.shape[0], self.network.latent_channels, *lr.shape[-2:]), self.device, self.z_scale)
+
+
+class SeparateRescaler(IrnRescaler):
+    """Downscales with a network of its own, and upscales with the inverse of another (IJCV 2022, Table 8)."""
+
+    def __init__(self, down: InvertibleNetwork, up: InvertibleNetwork, device: str, gaussian: bool, z_scale: float):
+        """Take both loaded networks."""
+        super().__init__(up, device, gaussian, z_scale)
+        self.down = down.to(device)
+        self.parameter_count += parameter_count(down)
+
+    def downscale_padded(self, hr: torch.Tensor) -> torch.Tensor:
+        """Keep the low-frequency output of the first network."""
+        return self.down.downscale(hr)
 
 
 class ColourRescaler(IrnRescaler):
@@ -87,6 +103,8 @@ def builder(method: str) -> Callable[[States, str, Mapping[str, Value]], Rescale
         found = {part: states[part] for part in LAYOUTS[method] if part in states}
         if not found:
             raise WeightsError(f"{method}: no weights given; it needs one of the parts {', '.join(LAYOUTS[method])}")
+        if method == "irn-du":
+            return _separate(found, device, options)
         rescalers = [_rescaler(method, part, states, device, options) for part in found]
         return serve({rescaler.scale: rescaler for rescaler in rescalers})
 
@@ -106,6 +124,17 @@ def _rescaler(method: str, part: str, states: States, device: str, options: Mapp
     return RestoringRescaler(network, restore, device, gaussian, z_scale)
 
 
+def _separate(states: States, device: str, options: Mapping[str, Value]) -> FixedScaleRescaler:
+    if missing := [part for part in LAYOUTS["irn-du"] if part not in states]:
+        raise WeightsError(f"irn-du: the weights of part {missing[0]} are missing; both belong together")
+    down, up = (
+        load_network(states[part].tensors, layout, f"irn-du {part}") for part, layout in LAYOUTS["irn-du"].items()
+    )
+    return SeparateRescaler(
+        down, up, device, _gaussian(states["up-x4"], options), float(options.get("z_scale", 1.0))
+    )  # fmt: skip
+
+
 def _gaussian(state: State, options: Mapping[str, Value]) -> bool:
     return latent_rule(state, options, "gaussian") == "gaussian"
 
@@ -113,7 +142,9 @@ def _gaussian(state: State, options: Mapping[str, Value]) -> bool:
 def build_margin(method: str, states: States, options: Mapping[str, Value]) -> int | None:
     """Return the margin in LR pixels over all given networks, None where z is drawn for the whole image."""
     found = {part: state for part, state in states.items() if part in LAYOUTS[method]}
-    drawn = float(options.get("z_scale", 1.0)) and any(_gaussian(state, options) for state in found.values())
+    # Of irn-du's networks the one that shrinks meets no latent.
+    meets = [state for part, state in found.items() if not part.startswith("down-")]
+    drawn = float(options.get("z_scale", 1.0)) and any(_gaussian(state, options) for state in meets)
     if drawn or not found:
         return None
     restored = method == "irn-jpeg" and options.get("crm", True) and RESTORE in states

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -28,6 +28,8 @@ from .squeeze import ColourMatrix, LearnedSqueeze
 
 RIVAL = "discriminator"
 GREY = (0.299, 0.587, 0.114)
+NORMS = {"L1": charbonnier, "L2": squares}
+"""The papers' two; L1 is the root of IRN's code."""
 HALVED = Schedule("steps", (100_000, 200_000, 300_000, 400_000))
 SMALL = {
     ("irn", "x2"): ("6", 48, 2),
@@ -50,7 +52,7 @@ class IrnLearner(Learner):
     def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
         """Begin with the paper's initial weights, or with those given."""
         published = LAYOUTS[recipe.method][recipe.part]
-        self.part, self.settings = recipe.part, recipe.settings
+        self.part, self.settings, self.weighed = recipe.part, recipe.settings, frozenset(recipe.losses)
         if recipe.part in start:
             network = load_network(start[recipe.part].tensors, published, f"{recipe} start").train()
         else:
@@ -77,17 +79,62 @@ class IrnLearner(Learner):
         return lr, latent, restored.flip(1) if self.colour else restored
 
     def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
-        """Compute the three terms."""
+        """Compute those of the three terms that the recipe weighs."""
         lr, latent, restored = self.round_trip(batch)
-        return {
-            "reconstruction": charbonnier(restored - batch.hr),
-            "guidance": squares(lr - (_grey(batch.hr) if self.colour else batch.lr)),
+        terms = {
+            "reconstruction": self.norm("reconstruction_norm", "L1")(restored - batch.hr),
+            "guidance": self.norm("guidance_norm", "L2")(lr - (_grey(batch.hr) if self.colour else batch.lr)),
             "latent": squares(latent),
         }
+        return {name: term for name, term in terms.items() if name in self.weighed}
+
+    def norm(self, setting: str, usual: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Choose a term's norm. Raises UsageError for another than L1 and L2."""
+        chosen = str(self.settings.get(setting, usual))
+        if chosen not in NORMS:
+            raise UsageError(f"settings.{setting}={chosen}; choose from {', '.join(NORMS)}", "changes")
+        return NORMS[chosen]
 
     def states(self) -> Mapping[str, State]:
         """Return the network, and which latent it learned with."""
         return {self.part: State(self.network.state_dict(), {LATENT: str(self.settings["z"])})}
+
+
+class UpscalingLearner(IrnLearner):
+    """Bicubic & IRN-U (IJCV 2022, Table 8): the inverse alone, from the bicubic LR in 8 bit and a latent."""
+
+    def terms(self, batch: Batch, player: str) -> Mapping[str, torch.Tensor]:
+        """Compute the only term."""
+        count, height, width = batch.lr.shape[0], *batch.lr.shape[2:]
+        latent = batch.lr.new_zeros(count, self.network.latent_channels, height, width)
+        drawn = batch.normal(latent) if self.settings["z"] == "gaussian" else latent
+        return {"reconstruction": charbonnier(self.network.inverse(quantise(batch.lr), drawn) - batch.hr)}
+
+
+class SeparateLearner(IrnLearner):
+    """IRN-D & IRN-U (IJCV 2022, Table 8): two networks, trained together.
+
+    What shrinks and what enlarges share no weights, so there is no latent to forget: reconstruction and guidance.
+    """
+
+    def __init__(self, recipe: Recipe, start: States, seed: int) -> None:
+        """Begin both with the paper's initial weights, drawn apart."""
+        super().__init__(replace(recipe, part=f"up-{recipe.part}"), {}, seed)
+        self.down = InvertibleNetwork(self.network.layout)
+        self.down.load_state_dict(fresh_tensors(partial(InvertibleNetwork, self.network.layout), seed + 1))
+        self.module = nn.ModuleDict({"down": self.down, "up": self.network})
+        self.scale = recipe.part
+
+    def round_trip(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the unquantised LR and the latent of one network, and HR' of the other."""
+        lr, latent = self.down(batch.hr)
+        drawn = batch.normal(latent) if self.settings["z"] == "gaussian" else torch.zeros_like(latent)
+        return lr, latent, self.network.inverse(quantise(lr.float()), drawn)
+
+    def states(self) -> Mapping[str, State]:
+        """Return both networks."""
+        up = State(self.network.state_dict(), {LATENT: str(self.settings["z"])})
+        return {f"down-{self.scale}": State(self.down.state_dict()), f"up-{self.scale}": up}
 
 
 class PlusLearner(IrnLearner):
@@ -215,6 +262,52 @@ def _paper(method: str, part: str) -> Recipe:
     )
 
 
+def _variants() -> Iterable[Recipe]:
+    """Yield what IJCV 2022 compares with IRN ×4 in Tables 4, 5, 6 and 8; the rest of each is the paper's recipe."""
+    paper = _paper("irn", "x4")
+    guide, reconstruct = {"guidance_norm": "L1"}, {"reconstruction_norm": "L2"}
+    for name, text, settings in (
+        ("guidance-l1", "L1 for the LR", guide),
+        ("guidance-l1-reconstruction-l2", "L1 for the LR, L2 for HR", {**guide, **reconstruct}),
+        ("reconstruction-l2", "L2 for HR", reconstruct),
+    ):
+        yield replace(
+            paper, name=name, summary=f"Table 4: {text}", settings={**paper.settings, **settings},
+            source="IJCV 2022, Table 4; weights of the terms as with the usual norms, which the paper leaves open",
+        )  # fmt: skip
+    losses = {name: weight for name, weight in paper.losses.items() if name != "latent"}
+    yield replace(paper, name="no-distribution", summary="Table 4: no term for the latent", losses=losses)
+    for weight in ("1.6", "160"):
+        losses = {**paper.losses, "guidance": float(weight)}
+        yield replace(paper, name=f"guidance-{weight}", summary=f"Tables 5, 6: lambda2 = {weight}", losses=losses)
+    for count, size in ((2, "tiny"), (4, "small"), (16, "large")):
+        yield _resized(paper, count, f"Table 8: IRN ({size})")
+    yield replace(
+        paper,
+        name="upscaler",
+        summary="Table 8: Bicubic & IRN-U, the inverse alone; run it as bicubic+irn:weights=upscaler",
+        learner=UpscalingLearner,
+        losses={"reconstruction": 1.0},
+        validate_as="bicubic+irn",
+    )
+    separate = replace(
+        paper,
+        method="irn-du",
+        summary="Table 8: IRN-D & IRN-U, of together as many parameters as IRN; no latent term",
+        learner=SeparateLearner,
+        losses={name: weight for name, weight in paper.losses.items() if name != "latent"},
+        layout={**paper.layout, "blocks": "4+4"},
+    )
+    yield separate
+    for count, size in ((1, "tiny"), (2, "small"), (8, "large")):
+        yield _resized(separate, count, f"Table 8: IRN-D & IRN-U ({size})")
+
+
+def _resized(recipe: Recipe, count: int, summary: str) -> Recipe:
+    layout = {**recipe.layout, "blocks": f"{count}+{count}"}
+    return replace(recipe, name=f"blocks-{count}", summary=f"{summary}, {layout['blocks']} blocks", layout=layout)
+
+
 def _small(paper: Recipe) -> Recipe:
     blocks, patch, batch = SMALL[paper.method, paper.part]
     short = _short(replace(paper, layout={"blocks": blocks, "growth": 16}, patch=patch, batch=batch), 2e-3)
@@ -294,5 +387,6 @@ def recipes() -> Iterable[Recipe]:
     for method, part in SMALL:
         paper = _paper(method, part)
         yield from (paper, _small(paper))
+    yield from _variants()
     yield from _plus()
     yield from _jpeg()

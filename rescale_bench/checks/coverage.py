@@ -98,6 +98,8 @@ def _reason(row: Published, name: MethodName, metrics: Sequence[MetricName], reg
     try:
         method = registry.choose_method(parse_spec(name.spec)).record
         codec = registry.choose_codec(parse_spec(row.codec)) if row.codec else None
+    except UnknownNameError:
+        return "no method or codec here has this name"
     except RescaleBenchError as error:
         return str(error)
     if exact(row.scale) not in method.scales:

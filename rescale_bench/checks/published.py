@@ -212,7 +212,7 @@ def _pairs(
     dataset, count = DATASETS.get(row.dataset, (row.dataset, 0))
     for metric in meant_metrics(row, name, metrics):
         for key, values in measured.get((name.spec, dataset, row.scale, metric.measured), ()):
-            if row.codec and not same_file(key.codec, row.codec, registry):
+            if row.codec and not same_file(key.codec, row.codec, registry, size=key.metric in sums):
                 continue  # a number through one quality has nothing to say about another
             if name.weights and not set(key.weights.split("+")) <= name.tags:
                 continue  # nor one variant's weights about another's
@@ -255,21 +255,28 @@ def _obstacles(
         yield f"{scored} of {count} images"
 
 
-def same_file(codec: str, published: str, registry: Registry) -> bool:
-    """Tell whether the upscaler saw what the paper's saw: the LR itself, or what the published codec leaves of it."""
-    found, wanted = (_codec(text, registry) for text in (codec, published))
+def same_file(codec: str, published: str, registry: Registry, size: bool = False) -> bool:
+    """Tell whether the upscaler saw what the paper's saw: the LR itself, or what the published codec leaves of it.
+
+    size: whether the file's size counts as well, in which lossless codecs differ.
+    """
+    found, wanted = (_codec(text, registry, size) for text in (codec, published))
     return found is not None and found == wanted
 
 
-def _codec(text: str, registry: Registry) -> tuple[str, Mapping[str, Value]] | None:
-    """Name a codec with its options; lossless ones and none at all are one, None stands for one that is not loaded."""
+def _codec(text: str, registry: Registry, size: bool) -> tuple[str, Mapping[str, Value]] | None:
+    """Name a codec with its options; lossless ones and none at all are one but for their size.
+
+    None stands for one that is not loaded.
+    """
     if text in ("", "none"):
         return "", {}
     try:
         chosen = registry.choose_codec(parse_spec(text))
     except UsageError:
         return None
-    return ("", {}) if is_lossless(chosen.record, chosen.options) else (chosen.record.name, chosen.options)
+    alike = is_lossless(chosen.record, chosen.options) and not size
+    return ("", {}) if alike else (chosen.record.name, chosen.options)
 
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:

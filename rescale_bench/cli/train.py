@@ -54,8 +54,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     plugins = registry(known)
     method = plugins.method(known.method)
     if known.list:
-        for recipe in recipes_of(method):
-            show(f"{recipe.name:<14} {recipe.part:<4} {recipe.summary}")
+        known_recipes = recipes_of(method)
+        width = max(len(recipe.name) for recipe in known_recipes)
+        for recipe in known_recipes:
+            show(f"{recipe.name:<{width}}  {recipe.part:<4} {recipe.summary}", hang=width + 7)
         return 0
     _run(known, plugins, method)
     return 0

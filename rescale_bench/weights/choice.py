@@ -35,12 +35,12 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
     if method.weights == RANDOM:
         return ChosenWeights(RANDOM, RANDOM, tuple((part, "") for part in parts))
     found = {}
-    owners = {name: registry.methods[name] for name in (part.partition("/")[0] for part in parts)}
+    owners = {name: _owner(name, registry)[0] for name in (part.partition("/")[0] for part in parts)}
     given = weights.is_path(method.weights) and any(owner.locate for owner in owners.values())
     for name, owner in owners.items():
         own = [part.partition("/")[2] for part in parts if part.startswith(f"{name}/")]
         # In a pair, a file is meant for the half that takes files as they are.
-        wanted = "" if given and owner.locate is None else method.weights
+        wanted = _owner(name, registry)[1] or ("" if given and owner.locate is None else method.weights)
         for file in _find(owner, own, wanted, scale):
             found[f"{name}/{file.part}"] = file
     tags = sorted({file.tag for file in found.values()})
@@ -49,6 +49,12 @@ def choose_weights(method: Chosen, scale: Decimal, registry: Registry) -> Chosen
         text = "\n".join(f"{part} {file.sha256}" for part, file in sorted(found.items()))
         digest = hashlib.sha256(text.encode()).hexdigest()
     return ChosenWeights("+".join(tags), digest, tuple((part, str(file.path)) for part, file in found.items()))
+
+
+def _owner(name: str, registry: Registry) -> tuple[Method, str]:
+    """Take `irn@mine`, a half of a pair, apart into the method and the tag of its weights, "" where it names none."""
+    base, _, tag = (name, "", "") if name in registry.methods else name.partition("@")
+    return registry.methods[base], tag
 
 
 def lookup_order(method: Method) -> list[str]:
@@ -78,7 +84,7 @@ def load_states(files: tuple[tuple[str, str], ...], registry: Registry, derived:
     for part, path in files:
         owner, _, own = part.partition("/")
         name = part if derived else own
-        states[name] = _random(registry.methods[owner], own) if not path else _read(path)
+        states[name] = _random(_owner(owner, registry)[0], own) if not path else _read(path)
     return states
 
 
