@@ -9,6 +9,7 @@ RescaleBenchError
 ├── ImageError              one image cannot be used                                      a row
 ├── WeightsError            a weights file does not fit its method                        exit 2 or a row
 ├── CodecError              a codec failed or did not give back what went in              a row
+├── DamageError             a damage failed, or changed the size of the LR image          a row
 ├── MethodError             a method broke its contract (size, finite values, …)          a row
 │   └── NotNativeError      the method does not serve this scale                          a row
 └── UndefinedValueError     a metric has no value here (NIQE below 96×96)                 status "undefined"
@@ -70,6 +71,10 @@ class WeightsError(RescaleBenchError):
 
 class CodecError(RescaleBenchError):
     """A codec failed, or a lossless one did not give back what went in."""
+
+
+class DamageError(RescaleBenchError):
+    """A damage failed, or gave back something else than an image of the same size."""
 
 
 class MethodError(RescaleBenchError):

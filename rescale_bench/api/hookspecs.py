@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import pluggy
 
-from rescale_bench.api.records import ClaimsFile, Codec, Dataset, Method, MethodRule, Metric, Protocol, SetMetric
+from rescale_bench.api.records import (
+    ClaimsFile,
+    Codec,
+    Damage,
+    Dataset,
+    Method,
+    MethodRule,
+    Metric,
+    Protocol,
+    SetMetric,
+)
 
 PROJECT = "rescale_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -34,6 +44,12 @@ def rescale_bench_datasets() -> Iterable[Dataset]:
 @hookspec
 def rescale_bench_codecs() -> Iterable[Codec]:
     """Yield file formats for the LR."""
+    return ()
+
+
+@hookspec
+def rescale_bench_damages() -> Iterable[Damage]:
+    """Yield what may happen to an LR image between the halves."""
     return ()
 
 

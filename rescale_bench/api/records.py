@@ -1,4 +1,4 @@
-"""The records that plugins yield: data sets, codecs, protocols, files of claims; the others from their modules.
+"""The records that plugins yield: data sets, codecs, damages, protocols, files of claims; others from their modules.
 
 Nothing here imports torch at run time: a record can be listed without it.
 """
@@ -42,6 +42,7 @@ __all__ = [
     "ClaimsFile",
     "Codec",
     "Costs",
+    "Damage",
     "Dataset",
     "Features",
     "Find",
@@ -52,6 +53,7 @@ __all__ = [
     "Metric",
     "MetricFile",
     "Option",
+    "Passage",
     "Protocol",
     "Rescaler",
     "Sample",
@@ -144,6 +146,43 @@ class Codec:
 
     version: str = "1"
     """Raised when the bytes or the pixels change."""
+
+
+# --- damages -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What a damage may use besides the pixels."""
+
+    draws: np.random.RandomState
+    """Random numbers, seeded by the cell: the same for all methods at one image, scale and damage."""
+
+    again: Callable[[np.ndarray], np.ndarray]
+    """(uint8 h×w×C) → the LR after one more round trip: enlarged, rounded as the protocol rounds, shrunk, coded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """What a platform does to an LR image between the halves, after its file was decoded."""
+
+    name: str
+    """What `--damage` takes: `noise`, `ycc`."""
+
+    summary: str
+    """One line for lists."""
+
+    strike: Callable[[np.ndarray, Mapping[str, Value], Passage], np.ndarray]
+    """(uint8 h×w×C with C = 1 or 3, options, passage) → uint8 of the same shape; the input stays as it is."""
+
+    options: tuple[Option, ...] = ()
+    """Its options; the first, if any, is its strength, a number: `noise:2`."""
+
+    neutral: float = 0
+    """The strength at which nothing happens; infinite where more is milder, as with a quality."""
+
+    version: str = "1"
+    """Raised when the pixels change."""
 
 
 # --- protocols ---------------------------------------------------------------

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, cast
@@ -21,6 +21,7 @@ from rescale_bench.api.protocol_switches import with_switches
 from rescale_bench.api.records import (
     ClaimsFile,
     Codec,
+    Damage,
     Dataset,
     Method,
     MethodRule,
@@ -30,7 +31,7 @@ from rescale_bench.api.records import (
     all_parts,
     configured,
 )
-from rescale_bench.api.specs import Spec, canonical, label, parse_spec, resolve
+from rescale_bench.api.specs import Spec, canonical, label, parse_spec, placed, resolve, split_plain
 from rescale_bench.errors import PluginError, RescaleBenchError, UnknownNameError, UsageError
 
 GROUP = "rescale_bench"
@@ -43,6 +44,7 @@ KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "method_rules": (MethodRule,),
         "datasets": (Dataset,),
         "codecs": (Codec,),
+        "damages": (Damage,),
         "metrics": (Metric, SetMetric),
         "protocols": (Protocol,),
         "claims": (ClaimsFile,),
@@ -56,7 +58,7 @@ FILE = Option("file", "", "the path of a weights file, in place of weights=")
 class Chosen:
     """Something picked on the command line, with its typed options.
 
-    record: the Method, Metric or Codec. options: typed, defaults filled in.
+    record: the Method, Metric, Codec or Damage. options: typed, defaults filled in.
     label: canonical text, the same for the same choice. weights: the wanted tag or path ("" for the first found).
     spec: the text that finds it again in another process.
     """
@@ -76,6 +78,7 @@ class Registry:
     rules: tuple[MethodRule, ...]
     datasets: Mapping[str, Dataset]
     codecs: Mapping[str, Codec]
+    damages: Mapping[str, Damage]
     metrics: Mapping[str, Metric | SetMetric]
     protocols: Mapping[str, Protocol]
     claims: Mapping[str, ClaimsFile]
@@ -127,6 +130,12 @@ class Registry:
     def choose_codec(self, spec: Spec, about: str = "codecs") -> Chosen:
         """Find a codec and type its options. Raises UsageError."""
         return _choose("codec", self.codecs, spec, about)
+
+    def choose_damage(self, text: str, about: str = "damage") -> tuple[Chosen, ...]:
+        """Find what happens to an LR image, one step after the other ("noise:1+jpeg:90:444"). Raises UsageError."""
+        steps = [parse_spec(step, about) for step in split_plain(text, "+", about)]
+        chosen = [_choose("damage", self.damages, step, about) for step in steps]
+        return tuple(replace(step, label=placed(step.record, step.options)) for step in chosen)
 
     def own_codec(self, method: Method) -> Chosen:
         """Find the file format that a method asks for where the user names none. Raises UsageError."""

@@ -12,7 +12,7 @@ from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.machine.plain_yaml import read_yaml
 from rescale_bench.runner.request import Request
 
-LISTS = ("methods", "datasets", "scales", "metrics", "codecs", "plugins")
+LISTS = ("methods", "datasets", "scales", "metrics", "codecs", "damage", "plugins")
 
 
 def make_request(flags: Mapping[str, Any], config: str | None) -> Request:

@@ -17,17 +17,17 @@ from rescale_bench.cli.screen import show
 from rescale_bench.errors import RescaleBenchError, UnknownNameError
 from rescale_bench.machine.printable import printable
 
-KINDS = ("methods", "datasets", "codecs", "metrics", "protocols")
+KINDS = ("methods", "datasets", "codecs", "damages", "metrics", "protocols")
 
 
 def add(verbs: Any) -> None:
     """Add the verbs."""
-    parser = verbs.add_parser("list", help="list methods, datasets, codecs, metrics, protocols")
+    parser = verbs.add_parser("list", help="list " + ", ".join(KINDS))
     parser.add_argument("kind", nargs="?", choices=KINDS, help="only this kind")
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_plugin_flag(parser)
     parser.set_defaults(call=call_list)
-    parser = verbs.add_parser("info", help="print all about one method, data set, codec, metric or protocol")
+    parser = verbs.add_parser("info", help="print all about one method, data set, codec, damage, metric or protocol")
     parser.add_argument("name", help="a name from `list`; METHOD@TAG for one set of weights")
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_plugin_flag(parser)
@@ -45,7 +45,7 @@ def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
         return 0
     for position, (kind, entries) in enumerate(listed.items()):
         show(("\n" if position else "") + kind)
-        width = max(map(len, entries))
+        width = max(map(len, entries), default=0)
         for name, text in entries.items():
             show(f"  {name:<{width}}  {text}", hang=width + 2)
     return 0
@@ -94,7 +94,7 @@ def _meanings(plugins: Any, text: str) -> list[Iterator[tuple[str, Any]]]:
     if base.lower() in map(str.lower, plugins.datasets):
         dataset = find_dataset(text, plugins.datasets)[0]
         meanings.append(_plain("dataset", dataset, plugins.origin("datasets", dataset.name.partition("@")[0])))
-    for kind in ("codecs", "metrics"):
+    for kind in ("codecs", "damages", "metrics"):
         if text in getattr(plugins, kind):
             meanings.append(_plain(kind.removesuffix("s"), getattr(plugins, kind)[text], plugins.origin(kind, text)))
     base = text.partition(":")[0]

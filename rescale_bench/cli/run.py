@@ -30,6 +30,9 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--codecs", help="files in the loop: png,jpeg:90,webp:80 (default: each method's own, mostly png)"
     )
+    parser.add_argument(
+        "--damage", help="what happens to the LR between the halves: none,noise:1,jpeg:90:444+ycc (default: none)"
+    )
     parser.add_argument("-c", "--config", metavar="FILE", help="YAML with the same keys; flags win over it")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where results go (default: runs/PROTOCOL)")
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes (default: 1)")

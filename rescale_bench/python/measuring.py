@@ -73,7 +73,7 @@ def open_run(path: str | Path) -> Results:
 
 def _request(**settings: Any) -> Request:
     """Make a request of what a user of Python gives: lists for texts with commas, paths as text. Raises UsageError."""
-    texts = ("methods", "datasets", "scales", "metrics", "codecs")
+    texts = ("methods", "datasets", "scales", "metrics", "codecs", "damage")
     given: dict[str, Any] = {key: _joined(value) if key in texts else value for key, value in settings.items()}
     plugins = given.get("plugins", ())
     given["plugins"] = (str(plugins),) if isinstance(plugins, (str, Path)) else tuple(map(str, plugins))

@@ -7,17 +7,19 @@ and nothing else can reach it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rescale_bench.api.records import Codec, Costs, Method, Protocol, Sample, Value, count_parameters
+from rescale_bench.api.records import Codec, Costs, Damage, Method, Passage, Protocol, Sample, Value, count_parameters
 from rescale_bench.codecs import decode, encode_decode
 from rescale_bench.errors import MethodError, NotNativeError
 from rescale_bench.machine import profiling
 from rescale_bench.protocols.named import crop_multiple, reference_size
+from rescale_bench.roundtrip.damages import damaged
 from rescale_bench.roundtrip.halves import Halves, Run, run_half
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ IDLE, IDLE_PER_PIXEL = 2**26, 512
 
 @dataclass(frozen=True)
 class Loop:
-    """The file format between the halves."""
+    """What stands between the halves: the file format, and the damages that follow each other after decoding."""
 
     codec: Codec
     options: Mapping[str, Value]
+    damages: tuple[tuple[Damage, Mapping[str, Value]], ...] = ()
 
 
 def prepare_hr(pixels: np.ndarray, grey: bool, protocol: Protocol, scale: Decimal, crop: int = 1) -> torch.Tensor:
@@ -110,11 +113,14 @@ def round_trips(
     references: Sequence[torch.Tensor],
     macs: bool = False,
     fresh: bool = False,
+    damage_seeds: Sequence[int] = (),
 ) -> list[Sample]:
     """Run the cells of images of one size, which go through a half together; arguments and errors as in round_trip.
 
     The seconds of a half are shared out evenly; the peak memory is that of the whole batch.
     fresh: keep all that was freed earlier out of the peaks, at the cost of some of the halves' time.
+    damage_seeds: what random draws of the loop's damages start from, image by image; seed for all by default.
+    Raises DamageError too.
     """
     from rescale_bench.images import levels
 
@@ -123,7 +129,11 @@ def round_trips(
     size = (hrs[0].shape[-2], hrs[0].shape[-1])
     images = _stacked([_to_input(hr, halves.device) for hr in hrs])
     down = _downscale(halves, images.clone(), scale, seed, idle)
-    files = [_through_file(lr, protocol, method, loop) for lr in down.images]
+    again = partial(_again, halves, scale, size, protocol, loop, seed, hrs[0].shape[0])
+    files = [
+        _through_file(lr, protocol, method, loop, _passage(own, again))
+        for lr, own in zip(down.images, damage_seeds or [seed] * count, strict=True)
+    ]
     received = _stacked([each for _, _, each in files])
     up = _upscale(halves, received, scale, size, seed, idle)
     # Convolutions of a batch cost what those of its images cost, so that one image is enough to count.
@@ -218,8 +228,44 @@ def _stacked(images: Sequence[torch.Tensor]) -> torch.Tensor:
 _File = tuple["torch.Tensor | None", "bytes | None", "torch.Tensor"]
 
 
-def _through_file(lr: torch.Tensor, protocol: Protocol, method: Method, loop: Loop) -> _File:
-    """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass."""
+def _passage(seed: int, again: Callable[[int, np.ndarray], np.ndarray]) -> Passage:
+    """Make what an image's damages may use. again: (number of the trip, pixels) → pixels."""
+    import numpy as np
+
+    trips = itertools.count(1)
+    # Its streams never change with NumPy's version, unlike those of Generator (NEP 19).
+    return Passage(np.random.RandomState(seed), lambda pixels: again(next(trips), pixels))
+
+
+def _again(
+    halves: Halves,
+    scale: Decimal,
+    size: tuple[int, int],
+    protocol: Protocol,
+    loop: Loop,
+    seed: int,
+    channels: int,
+    trip: int,
+    pixels: np.ndarray,
+) -> np.ndarray:
+    """Enlarge an LR, uint8 (h, w, C), shrink what came out, and code that; draws differ from trip to trip."""
+    from rescale_bench.images import levels
+
+    seed += 2 * trip
+    restored = _upscale(halves, _received(pixels), scale, size, seed).images[0]
+    hr = levels.to_levels(restored[:channels], protocol.sr_rounding)
+    lr = _downscale(halves, _to_input(hr, halves.device), scale, seed).images[0]
+    received = _through_file(lr, protocol, halves.method, loop)[2]
+    return levels.to_levels(received[0], "round").permute(1, 2, 0).contiguous().numpy()
+
+
+def _through_file(
+    lr: torch.Tensor, protocol: Protocol, method: Method, loop: Loop, passage: Passage | None = None
+) -> _File:
+    """Return the 8-bit LR as sent, its file, and what the upscaler gets (1, C, h, w); no file where floats pass.
+
+    passage: of the loop's damages; none happens without.
+    """
     import torch
 
     from rescale_bench.images import levels
@@ -229,6 +275,9 @@ def _through_file(lr: torch.Tensor, protocol: Protocol, method: Method, loop: Lo
     sent = levels.to_levels(lr, "round")
     pixels = sent.permute(1, 2, 0).contiguous().numpy()
     file, decoded = encode_decode(loop.codec, pixels, loop.options)
+    if passage is not None:
+        for damage, options in loop.damages:
+            decoded = damaged(damage, decoded, options, passage)
     return sent, file, _received(decoded)
 
 

@@ -15,8 +15,8 @@ from rescale_bench.runner.request import Request
 from rescale_bench.runs.schema import OF_CELL, cell_key, hashed, key_text
 from rescale_bench.weights.choice import ChosenWeights
 
-NO_FILE = "none"
-"""The codec of a protocol that passes the LR in float."""
+NO_FILE = NO_DAMAGE = "none"
+"""The codec of a protocol that passes the LR in float; what is asked for where nothing is to happen to the LR."""
 OF_PICTURE = {"dataset": "dataset", "image": "name", "image_sha256": "sha256"}
 """Columns of a cell that its picture fills, in the order in which they are hashed, and the picture's own name of them.
 
@@ -113,9 +113,17 @@ class Picture:
     given: Given | None = None
 
 
+Steps = tuple[Chosen, ...]
+Setting = tuple[Decimal, Chosen | None, Steps]
+
+
 @dataclass(frozen=True)
 class Part:
-    """A method with one choice of weights, the scales that use it, and the codecs (None: the LR passes in float)."""
+    """A method with one choice of weights, and what it is run on.
+
+    scales: those that use the weights. codecs: None where the LR passes in float. damages: each one the steps that
+    follow each other, none where nothing happens to the LR.
+    """
 
     method: Chosen
     weights: ChosenWeights
@@ -123,6 +131,12 @@ class Part:
     codecs: tuple[Chosen | None, ...]
     batch: int
     compiled: bool
+    damages: tuple[Steps, ...] = ((),)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """What each picture is run with."""
+        return list(product(self.scales, self.codecs, self.damages))
 
 
 @dataclass(frozen=True)
@@ -147,7 +161,7 @@ class Plan:
 
     def size(self, part: Part) -> int:
         """Count the cells of a part, which follow each other."""
-        return len(self.pictures) * len(part.scales) * len(part.codecs)
+        return len(self.pictures) * len(part.settings)
 
     def __iter__(self) -> Iterator[Cell]:
         """Make the cells, one at a time."""
@@ -161,31 +175,30 @@ class Plan:
         """Give the key of every cell, in order, without making the cells."""
         texts = [[_quoted(getattr(picture, name)) for name in OF_PICTURE.values()] for picture in self.pictures]
         for part in self.parts:
-            kinds = [(scale, codec) for scale in part.scales for codec in part.codecs]
-            around = [self._around(part, *kind) for kind in kinds]
+            around = [self._around(part, *setting) for setting in part.settings]
             for picture, (dataset, image, sha256) in zip(self.pictures, texts, strict=True):
                 if picture.given:  # its files are in its key
-                    yield from (self._cell(part, picture, *kind).cell for kind in kinds)
+                    yield from (self._cell(part, picture, *setting).cell for setting in part.settings)
                 else:
                     yield from (hashed(a + dataset + b + image + c + sha256 + d) for a, b, c, d in around)
 
-    def _around(self, part: Part, scale: Decimal, codec: Chosen | None) -> list[str]:
+    def _around(self, part: Part, scale: Decimal, codec: Chosen | None, damage: Steps) -> list[str]:
         """Write what is hashed of a cell (schema.key_text), cut where its image's own values stand."""
         marks = {column: f"\0{column}" for column in OF_PICTURE}
         picture = Picture(marks["dataset"], marks["image"], path="", crop=1, sha256=marks["image_sha256"], size=0)
-        cell, versions = self._unnamed(part, picture, scale, codec)
+        cell, versions = self._unnamed(part, picture, scale, codec, damage)
         text, pieces = key_text(cell.identity(), versions), []
         for mark in marks.values():
             piece, text = text.split(_quoted(mark))
             pieces.append(piece)
         return [*pieces, text]
 
-    def _grid(self) -> Iterator[tuple[Part, Picture, Decimal, Chosen | None]]:
+    def _grid(self) -> Iterator[tuple[Part, Picture, Decimal, Chosen | None, Steps]]:
         for part in self.parts:
-            yield from product((part,), self.pictures, part.scales, part.codecs)
+            yield from product((part,), self.pictures, part.scales, part.codecs, part.damages)
 
-    def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None) -> Cell:
-        cell, versions = self._unnamed(part, picture, scale, codec)
+    def _cell(self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None, damage: Steps) -> Cell:
+        cell, versions = self._unnamed(part, picture, scale, codec, damage)
         return replace(cell, cell=cell_key(cell.identity(), versions))
 
     def _unnamed(
@@ -214,12 +227,15 @@ class Plan:
             dtype=self.request.dtype,
             batch=part.batch,
             compiled=part.compiled,
+            damage="+".join(step.label for step in damage),
             native=not method.traits.indirect,
             ceiling=method.traits.ceiling,
             given=picture.given,
             spec=part.method.spec,
         )
         versions = {"method": method.version, "codec": codec.record.version if codec else ""}
+        if damage:
+            versions["damage"] = "+".join(step.record.version for step in damage)
         if picture.given:  # what stands behind the name of a method is its files
             versions |= {"method": picture.given.sr_sha256, "lr": picture.given.lr_sha256}
         return cell, versions

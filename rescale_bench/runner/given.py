@@ -49,6 +49,8 @@ def plan_given(request: Request, files: Files, registry: Registry) -> Plan:
     codecs = choose_codecs(request, registry, protocol) or (registry.own_codec(method.record),)
     if len(codecs) > 1:
         raise UsageError(f"'{request.codecs}' is not one codec; the LR files are of one", "codecs")
+    if request.damage:
+        raise UsageError("images made elsewhere have come back already; there is no LR to damage", "damage")
     pictures = _pictures(request, files, scales[0], registry, notes)
     if protocol.sr_rounding == "none":
         notes.append(f"protocol {protocol.name} keeps restored images in float; these were rounded to 8 bit")

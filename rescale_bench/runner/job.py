@@ -92,10 +92,11 @@ class Job:
 
     @cached_property
     def loop(self) -> Loop:
-        """The file format between the halves."""
+        """The file format between the halves, and what happens to the LR there."""
         codec = "png" if self.cell.codec == NO_FILE else self.cell.codec
         chosen = self.registry.choose_codec(parse_spec(codec, "codecs"))
-        return Loop(chosen.record, chosen.options)
+        damages = self.registry.choose_damage(self.cell.damage) if self.cell.damage else ()
+        return Loop(chosen.record, chosen.options, tuple((step.record, step.options) for step in damages))
 
     @cached_property
     def scale(self) -> Decimal:
@@ -107,6 +108,12 @@ class Job:
         """What random draws of the halves start from."""
         cell = self.cell
         return cell_seed(cell.seed, cell.method, cell.options, cell.image_sha256, cell.scale)
+
+    @property
+    def damage_seed(self) -> int:
+        """What random draws of the damage start from: the same for all methods, whose differences then vary less."""
+        cell = self.cell
+        return cell_seed(cell.seed, cell.damage, cell.image_sha256, cell.scale)
 
     @contextmanager
     def stage(self) -> Iterator[None]:

@@ -14,11 +14,11 @@ from rescale_bench.api.metrics import MetricGroup
 from rescale_bench.api.records import Method, Metric, Protocol, SetMetric
 from rescale_bench.api.registry import Chosen, Registry
 from rescale_bench.api.scales import parse_scales
-from rescale_bench.api.specs import parse_list, parse_spec
+from rescale_bench.api.specs import parse_list, parse_spec, split_list
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
-from rescale_bench.runner.cells import Part, Picture, Plan
+from rescale_bench.runner.cells import NO_DAMAGE, Part, Picture, Plan, Steps
 from rescale_bench.runner.request import Request
 from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
 
@@ -35,8 +35,11 @@ def plan(request: Request, registry: Registry) -> Plan:
     notes: list[str] = []
     metrics, set_metrics = choose_metrics(request, registry, notes)
     codecs = choose_codecs(request, registry, protocol)
+    damages = choose_damages(request, registry, protocol)
     pictures = _pictures(request, registry, notes)
-    parts = [part for method in methods for part in method_parts(method, scales, codecs, request, registry, notes)]
+    parts = [
+        part for method in methods for part in method_parts(method, scales, codecs, request, registry, notes, damages)
+    ]
     if not parts or not pictures:
         raise UsageError("nothing to run: " + "; ".join(notes))
     return Plan(request, protocol, metrics, set_metrics, tuple(pictures), tuple(parts), tuple(notes))
@@ -109,6 +112,15 @@ def choose_codecs(request: Request, registry: Registry, protocol: Protocol) -> t
     return tuple(_distinct(registry.choose_codec(spec) for spec in specs))
 
 
+def choose_damages(request: Request, registry: Registry, protocol: Protocol) -> tuple[Steps, ...]:
+    """Choose what is to happen to the LR, one thing for each value of the grid. Raises UsageError."""
+    texts = split_list(request.damage, "damage") if request.damage else [NO_DAMAGE]
+    chosen = [() if text == NO_DAMAGE else registry.choose_damage(text) for text in texts]
+    if protocol.lr_rounding == "none" and any(chosen):
+        raise UsageError(f"protocol {protocol.name} passes the LR in float, without a file to damage", "damage")
+    return tuple({tuple(step.label for step in steps): steps for steps in chosen}.values())
+
+
 # --- pictures --------------------------------------------------------------------
 
 
@@ -154,6 +166,7 @@ def method_parts(
     request: Request,
     registry: Registry,
     notes: list[str],
+    damages: tuple[Steps, ...] = ((),),
 ) -> Iterator[Part]:
     """Choose a method's weights, and together those scales that take the same; what is left out is put into notes."""
     record: Method = method.record
@@ -174,8 +187,13 @@ def method_parts(
         batch = 1
     compiled = request.compile and record.traits.compiles
     notes.extend(_refused(method, request, batch, compiled))
-    for weights, own in by_weights.items():
-        yield Part(method, weights, tuple(own), codecs or (registry.own_codec(record),), batch, compiled)
+    if record.traits.ceiling and any(damages):
+        notes.append(
+            f"damage: {method.label} is a ceiling, whose LR is no picture; it is measured without damage alone"
+        )
+        damages = ((),) if () in damages else ()
+    for weights, own in by_weights.items() if damages else ():
+        yield Part(method, weights, tuple(own), codecs or (registry.own_codec(record),), batch, compiled, damages)
 
 
 def _check_tile(method: Method, margins: Iterable[int | None], request: Request) -> Iterator[str]:

@@ -24,8 +24,8 @@ MANY = 8
 class Request:
     """One `run` command.
 
-    methods, datasets, scales, metrics, codecs: lists as texts of the command line ("" metrics: those whose records
-    say so; "" codecs: each method's own).
+    methods, datasets, scales, metrics, codecs, damage: lists as texts of the command line ("" metrics: those whose
+    records say so; "" codecs: each method's own; "" damage: none).
     protocol: name, with switches if any. output: folder (None: runs/<protocol>). limit: images per data set (0: all).
     jobs: processes. threads: torch threads per process (0: cores / jobs). device: cpu, cuda, cuda:1, or auto.
     reference: method that tables compare with. keep: store LR files and restored images.
@@ -44,6 +44,7 @@ class Request:
     protocol: str = "rgb8"
     metrics: str = ""
     codecs: str = ""
+    damage: str = ""
     output: Path | None = None
     limit: int = 0
     jobs: int = 1

@@ -30,7 +30,7 @@ def _together(cells: Sequence[Cell]) -> list[Batch]:
     place = {cell.cell: index for index, cell in enumerate(cells)}
     groups: dict[Hashable, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((sizes[cell.path], cell.crop, cell.scale, cell.codec), []).append(cell)
+        groups.setdefault((sizes[cell.path], cell.crop, cell.scale, cell.codec, cell.damage), []).append(cell)
     count = cells[0].batch
     found = [tuple(group[at : at + count]) for group in groups.values() for at in range(0, len(group), count)]
     # All scales of the same few images follow each other, while these are in memory.

@@ -132,6 +132,7 @@ class Trips:
             [job.reference for job in jobs],
             macs="macs" in self.needs,
             fresh="quiet" in self.needs,
+            damage_seeds=[job.damage_seed for job in jobs],
         )
         shape = (cell.scale, core, len(jobs), *first.hr.shape)
         if cell.compiled and shape not in build.warm:
