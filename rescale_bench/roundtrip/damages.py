@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.api.hookspecs import hookimpl
 from rescale_bench.api.records import Codec, Damage, Option, Passage, Value
 from rescale_bench.codecs import encode_decode
-from rescale_bench.codecs.jpeg import JPEG
-from rescale_bench.codecs.webp import WEBP
+from rescale_bench.codecs.pillow_formats import JPEG, WEBP
 from rescale_bench.errors import DamageError, RescaleBenchError
 
 if TYPE_CHECKING:
