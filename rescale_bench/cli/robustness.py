@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_plugin_flag, naming, read_run, registry, say
+from rescale_bench.cli.common import add_input, naming, read_input, registry, say
 from rescale_bench.cli.screen import folded, screen, show
 
 WIDTH = 80
@@ -18,7 +18,7 @@ WIDTH = 80
 def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("robustness", help="compare methods by what is left of them when the LR is damaged")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="run with --damage (default: the newest in runs/)")
+    add_input(parser)
     parser.add_argument("--metric", default="psnr_y", help="(default: psnr_y)")
     parser.add_argument(
         "--reference", default="bicubic", help="methods that others may fall below, bicubic,bicubic+edsr-baseline "
@@ -26,7 +26,6 @@ def add(verbs: Any) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="draw it too: .png or .svg")
     parser.add_argument("--format", choices=("plain", "markdown", "json"), default="plain", help="(default: plain)")
-    add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
 
@@ -37,7 +36,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.tables.stability import grids, stability_board, stability_json
 
     plugins = registry(known)
-    _, frame = read_run(known.run)
+    _, frame = read_input(known)
     references = [name.strip() for name in known.reference.split(",")]
     with naming("metric"):
         found = grids(frame, plugins, known.metric)

@@ -202,7 +202,7 @@ class Plan:
         return replace(cell, cell=cell_key(cell.identity(), versions))
 
     def _unnamed(
-        self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None
+        self, part: Part, picture: Picture, scale: Decimal, codec: Chosen | None, damage: Steps
     ) -> tuple[Cell, dict[str, str]]:
         """Make a cell that lacks its key, and the versions that go into it."""
         method: Method = part.method.record
