@@ -53,10 +53,10 @@ def read_input(known: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
 
 def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
     """Read the run that the user named, or the newest one under runs/. Raises UsageError, StoreError."""
-    from rescale_bench.runs.folder import read_table
+    from rescale_bench.runs.folder import Run
 
     path = Path(text) if text else _newest()
-    return path, read_table(path)
+    return path, Run(path).rows()
 
 
 def _newest() -> Path:

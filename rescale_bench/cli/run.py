@@ -100,12 +100,12 @@ def _print(outcome: Any, reference: str, as_json: bool) -> None:
     from rescale_bench.runs.table import plain_texts
     from rescale_bench.tables import leaderboard, render
 
-    table = plain_texts(Run(outcome.folder).rows())
+    table = Run(outcome.folder).rows()
     table = table[table["cell"].isin(outcome.cells)]
     if table.empty:
         return
     if as_json:
-        show(table.to_json(orient="records", indent=1), "json")
+        show(plain_texts(table).to_json(orient="records", indent=1), "json")
         return
     show(render(leaderboard(table, reference=reference), screen=screen(hint=OTHER)))
 

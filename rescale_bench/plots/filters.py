@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.api.scales import parse_scale
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.style import Style, styles
-from rescale_bench.tables.rows import choose_metrics, prepare
+from rescale_bench.tables.rows import choose_metrics, distinct, prepare
 from rescale_bench.tables.scores import Score, reference_of, scores
 
 if TYPE_CHECKING:
@@ -109,46 +109,51 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
 
     Raises UsageError where rows of several protocols are left, or none; UnknownNameError for names that the run lacks.
     """
-    rows = prepare(frame, sets=True).reset_index(drop=True)
+    rows = prepare(frame, sets=True)
     rows, protocol = _one_protocol(rows, options.protocol)
     names = choose_metrics(rows, [*options.metrics, *extra])
     for column, wanted in (("dataset", options.datasets), ("codec", options.codecs)):
         rows = _filtered(rows, column, wanted)
     rows = _filtered(rows, "scale", [str(parse_scale(text)) for text in options.scales])
-    labels = sorted(set(rows["label"]))
+    labels = sorted(rows["label"].unique())
     reference = reference_of(set(labels), options.reference)
     chosen = _methods(rows, options.methods)
-    shown = rows[rows["label"].isin(chosen) & rows["metric"].isin(names)]
+    rows = rows[rows["metric"].isin(names)]
+    shown = rows[rows["label"].isin(chosen)]
     # The reference stays for the differences, also where it is not drawn.
-    kept = rows[rows["label"].isin({*chosen, reference}) & rows["metric"].isin(names)]
-    found = [score for score in scores(kept.reset_index(drop=True), options.reference) if score.label in chosen]
+    kept = rows[rows["label"].isin({*chosen, reference})]
+    found = [score for score in scores(kept, options.reference) if score.label in chosen]
     if not found:
         raise UsageError("there is nothing to draw: no rows are left after --datasets, --methods, --scales, --codecs")
     return Selection(
-        found, styles(labels, reference), reference, protocol, sorted(set(shown["codec"])), _pixels(shown)
+        found, styles(labels, reference), reference, protocol, sorted(shown["codec"].unique()), _pixels(shown)
     )  # fmt: skip
 
 
 def _one_protocol(rows: pd.DataFrame, wanted: str) -> tuple[pd.DataFrame, str]:
-    texts = rows["protocol"] + " version " + rows["protocol_version"].astype(str)
-    if wanted:
-        kept = rows[(rows["protocol"] == wanted) | (texts == wanted)]
-        if kept.empty:
-            raise UnknownNameError("protocol of this run", wanted, set(texts))
-        rows, texts = kept, texts[kept.index]
-    found = sorted(set(texts))
+    import pandas as pd
+
+    places, first = distinct(rows, ("protocol", "protocol_version"))
+    pairs = list(rows[["protocol", "protocol_version"]].iloc[first].itertuples(index=False, name=None))
+    texts = [f"{name} version {version}" for name, version in pairs]
+    kept = [index for index, (name, _) in enumerate(pairs) if wanted in ("", name, texts[index])]
+    if not kept:
+        raise UnknownNameError("protocol of this run", wanted, set(texts))
+    if len(kept) < len(pairs):
+        rows = rows[pd.Series(places).isin(kept).to_numpy()]
+    found = sorted(texts[index] for index in kept)
     if len(found) > 1:
         raise UsageError(
             f"the rows hold {len(found)} protocols, which never share axes: "
             f"choose one with --protocol ({', '.join(found)})"
         )
-    return rows.reset_index(drop=True), found[0].removesuffix(" version ")
+    return rows, found[0].removesuffix(" version ")
 
 
 def _filtered(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> pd.DataFrame:
     if not wanted:
         return rows
-    known = sorted(set(rows[column]))
+    known = sorted(rows[column].unique())
     for name in wanted:
         if name not in known:
             raise UnknownNameError(f"{column} of this run", name, known)
@@ -157,17 +162,19 @@ def _filtered(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> pd.Data
 
 def _methods(rows: pd.DataFrame, wanted: Sequence[str]) -> set[str]:
     names: dict[str, set[str]] = {}
-    for label, method in zip(rows["label"], rows["method"], strict=True):
+    first = distinct(rows, ("label", "method"))[1]
+    for label, method in rows[["label", "method"]].iloc[first].itertuples(index=False, name=None):
         for name in (label, label.partition(" [")[0].partition(" {")[0], method):
             names.setdefault(name, set()).add(label)
     for name in wanted:
         if name not in names:
             raise UnknownNameError("method of this run", name, names)
-    return set().union(*(names[name] for name in wanted)) if wanted else set(rows["label"])
+    return set().union(*(names[name] for name in wanted)) if wanted else set(rows["label"].unique())
 
 
 def _pixels(rows: pd.DataFrame) -> dict[tuple[str, str, str], float]:
-    first = rows[rows["image"] != ""].drop_duplicates(["dataset", "scale", "image"])
+    first = rows.iloc[distinct(rows, ("dataset", "scale", "image"))[1]]
+    first = first[first["image"] != ""]
     keys = zip(first["dataset"], first["scale"], first["image"], strict=True)
     return {
         key: float(height) * float(width)
@@ -188,7 +195,7 @@ def usable(score: Score) -> bool:
     """Tell whether a value is over the images that everybody was scored on, or infinite on all of them."""
     if score.mean is None:
         return False
-    return score.finite.keys() == score.scorable or (not score.finite and math.isinf(score.mean))
+    return score.covers or (not score.finite and math.isinf(score.mean))
 
 
 def left_out(found: Iterable[Score], selection: Selection) -> list[str]:
@@ -196,7 +203,7 @@ def left_out(found: Iterable[Score], selection: Selection) -> list[str]:
     gone: dict[tuple[str, str, str, str], list[str]] = {}
     for score in found:
         if not usable(score):
-            short = f"{len(score.finite)} of {len(score.scorable)} images"
+            short = f"{len(score.finite)} of {len(score.everybody)} images"
             gone.setdefault((selection.name(score), score.metric, score.group.dataset, short), []).append(
                 f"×{score.group.scale}"
             )

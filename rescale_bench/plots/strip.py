@@ -41,7 +41,7 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
         if (found := _strips(selection, metric, dataset, scale, options.relative))
     ]
     notes = ["Point: one image, on the same height in every strip. Upright bar: the mean."]
-    if any(len(score.states) <= JOINED for score in drawn):
+    if any(len(score.measured) <= JOINED for score in drawn):
         notes.append("Grey lines join the points of one image.")
     if any(score.count("infinite") for score in drawn):
         notes.append("Images with an infinite value (identical) are not drawn.")
@@ -69,7 +69,7 @@ def _strips(selection: Selection, metric: str, dataset: str, scale: str, relativ
 def values_of(score: Score, selection: Selection, relative: bool) -> dict[str, float]:
     """Give image → value, or its difference to the reference where both are finite."""
     if not relative:
-        return score.finite
+        return score.finite.by_name
     base = next(
         (one for one in selection.scores
          if (one.group, one.metric, one.label) == (score.group, score.metric, selection.reference)), None,

@@ -173,12 +173,19 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_text(column: pd.Series[Any]) -> pd.Series[str]:
-    """Write a column as text that does not depend on how its file was read; gaps are ""."""
+    """Make categories of a column's values as text that does not depend on how its file was read; gaps are ""."""
+    import numpy as np
     import pandas as pd
 
-    places, values = pd.factorize(column, use_na_sentinel=False)
-    texts = pd.Series([plain_text(value) for value in values], dtype=str)
-    return texts.take(places).set_axis(column.index)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        places, values = column.cat.codes.to_numpy(), column.cat.categories
+        if pd.api.types.is_string_dtype(values) and places.min(initial=0) == 0:
+            return column
+    else:
+        places, values = pd.factorize(column)
+    texts = np.array([*map(plain_text, values), ""], dtype=object)
+    codes, names = pd.factorize(texts, sort=True)
+    return pd.Series(pd.Categorical.from_codes(codes[places], pd.Index(names, dtype=str)), index=column.index)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -219,7 +226,8 @@ def _read_csv(file: Path | io.BytesIO) -> pd.DataFrame:
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
     for column in table.select_dtypes(include=["object", "string", "category"]).columns:
-        texts = [text for text in table[column].unique() if isinstance(text, str) and not text.isprintable()]
+        kinds = table[column].cat.categories if table[column].dtype == "category" else table[column].unique()
+        texts = [text for text in kinds if isinstance(text, str) and not text.isprintable()]
         if texts:
             named = {text: printable(text) for text in texts}
             if table[column].dtype == "category":

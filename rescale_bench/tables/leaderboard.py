@@ -66,11 +66,14 @@ def leaderboard(
     Raises UsageError when there are no rows, UnknownNameError for metrics that the run lacks.
     """
     rows = prepare(frame, sets=True)
-    of_images, of_sets = rows[rows["image"] != ""], frame[frame["image"] == ""]
-    gone = set(of_sets["metric"]) - set(rows["metric"])
+    of_sets = frame[frame["image"] == ""]
+    of_images = rows[rows["image"] != ""] if len(of_sets) else rows
+    gone = set(of_sets["metric"].unique()) - set(rows["metric"].unique())
     names = choose_metrics(rows, None if metrics is None else [name for name in metrics if name not in gone])
-    rows = rows[rows["metric"].isin(names)]
-    plain = [name for name in names if name in set(of_images["metric"])]
+    if metrics is not None:
+        rows = rows[rows["metric"].isin(names)]
+    measured = set(of_images["metric"].unique())
+    plain = [name for name in names if name in measured]
     compared = choose_metrics(rows, compare) if compare is not None else _primary(plain)
     found = scores(rows, reference)
     members = by_setting(found)
@@ -79,14 +82,15 @@ def leaderboard(
         _section(setting, members.get(setting, ()), names, compared, reference, setting in stale)
         for setting in dict.fromkeys((*members, *stale))
     )
-    return Leaderboard(sections, tuple(score_record(score, reference) for score in found), tuple(found))
+    return Leaderboard(sections, lambda: (score_record(score, reference) for score in found), tuple(found))
 
 
 def _stale(of_images: pd.DataFrame, of_sets: pd.DataFrame) -> frozenset[Setting]:
     """Find the settings with a set of images that has no value, where others of the run were measured."""
     if of_sets.empty:
         return frozenset()
-    missing = (one for one in image_sets(of_images) if one.digest not in set(of_sets["cell"]))
+    digests = set(of_sets["cell"])
+    missing = (one for one in image_sets(of_images) if one.digest not in digests)
     return frozenset(Setting(*(str(one.shared[field.name]) for field in fields(Setting))) for one in missing)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from rescale_bench.statistics.paired import Direction, PairedDifference, decimals_for
@@ -126,11 +127,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything to print. records: for the machine-readable formats. scores: that the sections show."""
+    """Everything to print. make_records: what the machine-readable formats hold. scores: that the sections show."""
 
     sections: tuple[Section, ...]
-    records: tuple[Record, ...]
+    make_records: Callable[[], Iterable[Record]]
     scores: tuple[Score, ...] = ()
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Everything for the machine-readable formats, made when it is asked for."""
+        return tuple(self.make_records())
 
 
 def marked(table: Table) -> Table:

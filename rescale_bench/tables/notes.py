@@ -75,17 +75,17 @@ def set_notes(scores: Sequence[Score]) -> tuple[str, ...]:
 
 def incomplete(score: Score) -> bool:
     """Tell whether a mean is over other images than the ones that everybody was scored on."""
-    return score.finite.keys() != score.scorable and bool(score.scorable) and not _all_infinite(score)
+    return not score.covers and len(score.everybody) > 0 and not _all_infinite(score)
 
 
 def _all_infinite(score: Score) -> bool:
-    return not score.finite and score.count("infinite") == len(score.scorable)
+    return not score.finite and score.count("infinite") == len(score.everybody)
 
 
 def _fewer_pairs(scores: Iterable[Score], reference: str) -> list[str]:
     fewer: dict[tuple[int, str, str], list[str]] = {}
     for score in scores:
-        if score.difference is not None and score.difference.n < len(score.scorable):
+        if score.difference is not None and score.difference.n < len(score.everybody):
             fewer.setdefault((score.difference.n, score.metric, score.label), []).append(score.group.scale)
     return [
         f"Δ {metric} of {label} to {reference} over {n} images only at {_scales(scales)}."

@@ -150,7 +150,7 @@ def _ranking(group: Group, members: Sequence[Score], spreads: Mapping[Key, Sprea
     kept = [score for score in members if score.ranked and score.finite]
     if len(kept) < 2:
         return None
-    values = {score.label: {group.dataset: score.finite} for score in kept}
+    values = {score.label: {group.dataset: score.finite.by_name} for score in kept}
     ranks = tuple(
         dataclasses.replace(rank, spread=spreads.get((group, rank.label, members[0].metric)))
         for rank in _ranks(values, members[0].about.direction)
@@ -168,7 +168,7 @@ def _why(score: Score) -> str:
         return "a ceiling, not a rescaler"
     if not score.finite:
         return f"infinite on {score.count('infinite')} images" if score.count("infinite") else "no value"
-    return f"finite on {len(score.finite)} of {len(score.scorable)} images"
+    return f"finite on {len(score.finite)} of {len(score.everybody)} images"
 
 
 def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> list[Ranking]:
@@ -184,7 +184,7 @@ def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> li
             continue
         values: dict[str, dict[str, Mapping[str, float]]] = {label: {} for label in sorted(shared)}
         for score in (score for members in sets for score in members if score.label in shared):
-            values[score.label][score.group.dataset] = score.finite
+            values[score.label][score.group.dataset] = score.finite.by_name
         first = sets[0][0]
         names = " + ".join(sorted(members[0].group.dataset for members in sets))
         images = sum(len(one) for one in values[min(shared)].values())
@@ -248,7 +248,7 @@ def rank_board(rankings: Sequence[Ranking]) -> Leaderboard:
     sections: dict[Setting, list[Ranking]] = {}
     for ranking in rankings:
         sections.setdefault(ranking.group.setting, []).append(ranking)
-    return Leaderboard(tuple(_section(*item) for item in sections.items()), tuple(_records(rankings)))
+    return Leaderboard(tuple(_section(*item) for item in sections.items()), lambda: _records(rankings))
 
 
 def _section(setting: Setting, members: Sequence[Ranking]) -> Section:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.runs.columns import combined
 from rescale_bench.runs.schema import CONTENT, DEFAULTS, KEY, LABEL, row_label
 from rescale_bench.runs.sets import image_sets
 from rescale_bench.runs.table import as_text, complete
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 CELL = (*KEY, *(name for name in CONTENT if name not in ("cell", "image_sha256")))
 """What makes two rows one measurement, of which the later counts."""
+GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
+"""What rows share that are compared with one another."""
 TEXT = (*KEY, *CONTENT)
-"""Columns that tables group by: as text, however a file was read."""
+"""Columns that tables group by: categories of texts, however a file was read."""
 
 
 def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
@@ -37,17 +41,60 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     for name, default in DEFAULTS.items():
         if name not in TEXT and (gaps := rows[name].isna()).any():
             rows[name] = rows[name].astype(object).where(~gaps, default)
-    members = _members(rows) if sets and (rows["image"] == "").any() else {}
-    rows = rows[(rows["image"] != "") | rows["cell"].isin(members)]
-    rows = rows.drop_duplicates(list(CELL), keep="last")
-    rows["image"] = _one_content(rows)
-    rows["metric"] = _versioned(rows)
-    groups = rows.groupby(list(LABEL), sort=False)
-    first = rows.loc[~rows.duplicated(list(LABEL)), list(LABEL)]
-    labels = pd.Series([row_label(values) for values in first.itertuples(index=False)], dtype=str)
-    rows["label"] = labels.take(groups.ngroup().to_numpy()).set_axis(rows.index)
-    rows["label"] = _told_apart(rows)
+    of_sets = rows["image"] == ""
+    members = {}
+    if of_sets.any():
+        members = _members(rows) if sets else {}
+        rows = rows[~of_sets | rows["cell"].isin(members)]
+    repeated = pd.Series(group_codes(rows, CELL)).duplicated(keep="last").to_numpy()
+    if repeated.any():
+        rows = rows[~repeated]
+    rows["image"] = _derived(rows, ("dataset", "image", "image_sha256"), _one_content)
+    rows["metric"] = _derived(rows, ("metric", "metric_version"), _versioned)
+    rows["label"] = _derived(rows, LABEL, _labels)
+    rows["label"] = _derived(rows, (*GROUP, "label", "weights_sha256"), _told_apart)
     return _with_members(rows, members) if members else rows
+
+
+def group_codes(rows: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Give rows numbers by what several columns hold: equal where all are; (n,) of int64."""
+    import pandas as pd
+
+    def parts() -> Iterator[tuple[np.ndarray, int]]:
+        for name in names:
+            if isinstance(rows[name].dtype, pd.CategoricalDtype):
+                yield rows[name].cat.codes.to_numpy(), len(rows[name].cat.categories)
+            else:
+                codes, values = pd.factorize(rows[name])
+                yield codes, len(values)
+
+    return combined(parts(), len(rows))
+
+
+def distinct(rows: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Find the different combinations of columns: which one each row holds, and where each stands first."""
+    import numpy as np
+    import pandas as pd
+
+    places, values = pd.factorize(group_codes(rows, names))
+    first = np.empty(len(values), dtype=np.int64)
+    first[places[::-1]] = np.arange(len(rows))[::-1]  # of several NumPy keeps the last, which is the first row
+    return places, first
+
+
+def _derived(rows: pd.DataFrame, names: Sequence[str], make: Callable[[pd.DataFrame], Iterable[str]]) -> pd.Series[str]:
+    """Make a column of texts from others, once for each combination of them. make: of a table of the combinations."""
+    import numpy as np
+    import pandas as pd
+
+    places, first = distinct(rows, names)
+    texts = np.array(list(make(rows[list(names)].iloc[first].astype(object))), dtype=object)
+    codes, values = pd.factorize(texts, sort=True)
+    return pd.Series(pd.Categorical.from_codes(codes[places], pd.Index(values, dtype=str)), index=rows.index)
+
+
+def _labels(table: pd.DataFrame) -> list[str]:
+    return [row_label(values) for values in table.itertuples(index=False)]
 
 
 def _members(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -60,43 +107,43 @@ def _with_members(rows: pd.DataFrame, cells: Mapping[str, Mapping[str, str]]) ->
     """Add what each row of a whole data set is of, and drop it where other seeds have none. cells: see _members."""
     import pandas as pd
 
-    place = ["protocol", "protocol_version", "dataset", "codec", "scale"]
+    place = list(GROUP)
     of_images = rows[rows["image"] != ""]
     image_of = dict(zip(of_images["cell"], of_images["image"], strict=True))
-    images = of_images.groupby(place)["image"].agg(frozenset)
-    seeds = of_images.groupby([*place, "label"])["seed"].nunique()
+    images = of_images.groupby(place, observed=True)["image"].agg(frozenset)
+    seeds = of_images.groupby([*place, "label"], observed=True)["seed"].nunique()
     of_sets = rows[rows["image"] == ""]
     # An image whose file changed has a longer name by now.
     members = {name: tuple(image_of.get(*pair) for pair in pairs.items()) for name, pairs in cells.items()}
     of_sets = of_sets.assign(
-        members=of_sets["cell"].map(members),
+        members=of_sets["cell"].astype(object).map(members),
         images=[images[key] for key in of_sets[place].itertuples(index=False, name=None)],
     )
     keys = [*place, "label", "metric"]
-    measured = of_sets.groupby(keys)["seed"].transform("nunique")
+    measured = of_sets.groupby(keys, observed=True)["seed"].transform("nunique")
     wanted = [seeds[key] for key in of_sets[[*place, "label"]].itertuples(index=False, name=None)]
     return pd.concat([of_images, of_sets[measured == wanted]])
 
 
-def _one_content(rows: pd.DataFrame) -> pd.Series[str]:
+def _one_content(table: pd.DataFrame) -> pd.Series[str]:
     """Name images of one name and several contents apart: methods are compared on identical images only."""
-    contents = rows["image_sha256"].fillna("").astype(str)
-    known = rows.assign(content=contents.where(contents != ""))
+    contents = table["image_sha256"]
+    known = table.assign(content=contents.where(contents != ""))
     several = known.groupby(["dataset", "image"])["content"].transform("nunique") > 1
-    return rows["image"].where(~several, rows["image"] + " {" + contents.str[:8] + "}")
+    return table["image"].where(~several, table["image"] + " {" + contents.str[:8] + "}")
 
 
-def _versioned(rows: pd.DataFrame) -> pd.Series[str]:
+def _versioned(table: pd.DataFrame) -> pd.Series[str]:
     """Give two implementations of one metric two columns: they are not the same number."""
-    several = rows.groupby("metric")["metric_version"].transform("nunique") > 1
-    return rows["metric"].where(~several, rows["metric"] + " (" + rows["metric_version"].astype(str) + ")")
+    several = table.groupby("metric")["metric_version"].transform("nunique") > 1
+    return table["metric"].where(~several, table["metric"] + " (" + table["metric_version"] + ")")
 
 
-def _told_apart(rows: pd.DataFrame) -> pd.Series[str]:
+def _told_apart(table: pd.DataFrame) -> pd.Series[str]:
     """Add the digest of the weights to labels that would otherwise be shared by several."""
-    where = ["protocol", "protocol_version", "dataset", "codec", "scale", "label"]
-    labels = set(rows.loc[rows.groupby(where)["weights_sha256"].transform("nunique") > 1, "label"])
-    return rows["label"].where(~rows["label"].isin(labels), rows["label"] + " {" + rows["weights_sha256"].str[:8] + "}")
+    several = table.groupby([*GROUP, "label"])["weights_sha256"].transform("nunique") > 1
+    shared = table["label"].isin(set(table.loc[several, "label"]))
+    return table["label"].where(~shared, table["label"] + " {" + table["weights_sha256"].str[:8] + "}")
 
 
 def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
@@ -104,7 +151,7 @@ def choose_metrics(rows: pd.DataFrame, wanted: Sequence[str] | None) -> list[str
 
     A wanted `piqe_lr` also finds `piqe_lr:channels=bgr`. Raises UnknownNameError for what the run lacks.
     """
-    order = rows.drop_duplicates("metric").set_index("metric")["order"]
+    order = rows[["metric", "order"]].iloc[distinct(rows, ["metric"])[1]].set_index("metric")["order"]
     known = sorted(order.index, key=lambda name: (int(order[name]), name))
     if wanted is None:
         return known

@@ -7,14 +7,19 @@ counted; a method that lacks images keeps its mean but is not ranked.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
+
 from rescale_bench.api.specs import publishable
-from rescale_bench.statistics.paired import Direction, PairedDifference, paired_difference
+from rescale_bench.statistics.paired import Direction, PairedDifference, summarise
+from rescale_bench.tables.rows import GROUP, distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +76,9 @@ class Group:
         return Setting(self.protocol, self.protocol_version, self.dataset, self.codec)
 
 
-GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
 PIXELS = ("hr-pixels", "lr-pixels")
 """Pools whose values are weighted by pixels."""
 SIZES = ("height", "width", "lr_height", "lr_width")
-READ = ("image", "value", "status", "weights", "native", "ceiling", "origin", *SIZES)
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,64 @@ class Whole:
     error: str
 
 
+@dataclass(frozen=True)
+class Images:
+    """What one score's images came to, as columns.
+
+    names: of all images of the table. which: the score's own, as places in names. states: of each, as a place in
+    WORST. values: of each, the mean over seeds; what stands with an image that is not finite means nothing.
+    pixels: of each, NaN where unknown; None where the metric does not weigh images.
+    """
+
+    names: np.ndarray
+    which: np.ndarray
+    states: np.ndarray
+    values: np.ndarray
+    pixels: np.ndarray | None = None
+
+    def upto(self, worst: State) -> np.ndarray:
+        """Give the images whose state is this or better, as places in names, in rising order."""
+        return np.sort(self.which[self.states <= WORST.index(worst)])
+
+    @cached_property
+    def counts(self) -> dict[State, int]:
+        """Count the images in each state."""
+        return dict(zip(WORST, np.bincount(self.states, minlength=len(WORST)).tolist(), strict=True))
+
+
+class Values(Mapping[str, float]):
+    """Image → value of the finite images of a score; a dictionary is made when an image is asked for."""
+
+    def __init__(self, images: Images) -> None:
+        """Take the finite ones."""
+        finite = images.states == 0
+        self.names, self.which, self.numbers = images.names, images.which[finite], images.values[finite]
+
+    @cached_property
+    def by_name(self) -> dict[str, float]:
+        """Map them as a dictionary does."""
+        return dict(zip(self.names[self.which], self.numbers.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, image: str) -> float:
+        return self.by_name[image]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+
 @dataclass
 class Score:
     """One method, one metric, one group.
 
     label: of the method. native: False where a wrapper serves the scale. tags: words of its weights tag.
     ceiling: True for an upper bound that is no rescaler.
-    images: how many the group has. states: image → how its value came out; images without a row are absent.
-    finite: image → value (mean over seeds). pixels: image → pixels that weigh it, where the metric is pooled.
-    scorable: images on which some method has a value, set once the group is complete; all for a whole data set.
-    difference: to the reference method, on the images where both are finite.
+    images: how many the group has. of_images: what came of those that have a row.
+    everybody: the images on which some method has a value, as places in their names, in rising order; set once the
+    group is complete; all for a whole data set.
+    base: the score of the reference method, None for itself and where there is none.
     whole: the value of a metric of whole data sets; the images that it is of have it in common.
     sealed: False where the images were made elsewhere.
     """
@@ -124,11 +175,9 @@ class Score:
     tags: frozenset[str]
     ceiling: bool
     images: int
-    states: dict[str, State] = field(default_factory=dict)
-    finite: dict[str, float] = field(default_factory=dict)
-    pixels: dict[str, float] = field(default_factory=dict)
-    scorable: frozenset[str] = frozenset()
-    difference: PairedDifference | None = None
+    of_images: Images
+    everybody: np.ndarray
+    base: Score | None = None
     whole: Whole | None = None
     sealed: bool = True
 
@@ -139,38 +188,71 @@ class Score:
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
-        return sum(1 for value in self.states.values() if value == state)
+        return self.of_images.counts[state]
 
     @property
     def missing(self) -> int:
         """Images of the group without a row."""
-        return self.images - len(self.states)
+        return self.images - len(self.of_images.which)
 
     @property
+    def measured(self) -> list[str]:
+        """Name the images that have a row."""
+        return cast(list[str], self.of_images.names[self.of_images.which].tolist())
+
+    @cached_property
+    def finite(self) -> Values:
+        """Map the images with a finite value to it."""
+        return Values(self.of_images)
+
+    @property
+    def scorable(self) -> list[str]:
+        """Name the images on which some method has a value."""
+        return cast(list[str], self.of_images.names[self.everybody].tolist())
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether it is finite on every image on which some method has a value, and on no other."""
+        return np.array_equal(self.of_images.upto("finite"), self.everybody)
+
+    @cached_property
+    def difference(self) -> PairedDifference | None:
+        """Compare with the reference method, on the images where both are finite; None without such an image."""
+        if self.base is None:
+            return None
+        mine, theirs = self.finite, self.base.finite
+        a, b = mine.numbers, theirs.numbers
+        if not np.array_equal(mine.which, theirs.which):
+            _, left, right = np.intersect1d(mine.which, theirs.which, assume_unique=True, return_indices=True)
+            a, b = a[left], b[right]
+        return summarise((a - b).tolist(), self.about.direction) if len(a) else None
+
+    @cached_property
     def mean(self) -> float | None:
         """The mean over finite images, or their sum where the metric says so; infinite where all are; None without."""
         if self.whole:
             return self.whole.value
         if self.finite:
             join = math.fsum if self.about.pool == "sum" else fmean
-            return join(self.finite.values())
+            return join(self.finite.numbers.tolist())
         return math.inf if self.count("infinite") else None
 
     @property
     def pooled(self) -> float | None:
         """Σ value·pixels / Σ pixels, None where the metric is not pooled or sizes are unknown."""
-        if not self.finite or self.pixels.keys() != self.finite.keys():
+        if not self.finite or self.of_images.pixels is None:
             return None
-        total = math.fsum(self.pixels.values())
-        return math.fsum(value * self.pixels[image] for image, value in self.finite.items()) / total
+        pixels = self.of_images.pixels[self.of_images.states == 0]
+        if not np.isfinite(pixels).all():
+            return None
+        return math.fsum((self.finite.numbers * pixels).tolist()) / math.fsum(pixels.tolist())
 
     @property
     def ranked(self) -> bool:
         """Whether the mean is over the same images as everybody's, of a trained method, and comparable at all."""
         if self.about.direction == "none" or not self.about.repeatable or not self.trained or self.ceiling:
             return False
-        same = self.finite.keys() == self.scorable
-        return same or (not self.finite and self.count("infinite") == len(self.scorable) > 0)
+        return self.covers or (not self.finite and self.count("infinite") == len(self.everybody) > 0)
 
 
 def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
@@ -178,24 +260,21 @@ def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
 
     reference: a method ("bicubic"), with options and weights where they matter ("irn:z=zero [published]").
     """
-    of_images = rows["image"] != ""
-    found = _collect(rows[of_images])
-    found += _collect_sets(rows[~of_images])
+    of_sets = (rows["image"] == "").to_numpy()
+    found = _collect(rows[~of_sets] if of_sets.any() else rows)
+    found += _collect_sets(rows[of_sets])
     by_group: dict[tuple[Group, str], list[Score]] = {}
     for score in found:
         by_group.setdefault((score.group, score.metric), []).append(score)
     for members in by_group.values():
         scored = [score for score in members if score.trained and not score.ceiling] or members
-        scorable = frozenset(
-            image for score in scored for image, state in score.states.items() if state in ("finite", "infinite")
-        )
+        everybody = np.unique(np.concatenate([score.of_images.upto("infinite") for score in scored]))
         against = reference_of({score.label for score in members}, reference)
         base = next((score for score in members if score.label == against), None)
         for score in members:
             if not score.whole:
-                score.scorable = scorable
-            if base is not None and base is not score and not score.whole:
-                score.difference = _difference(score, base)
+                score.everybody = everybody
+                score.base = base if base is not score else None
     return sorted(found, key=lambda score: (score.group.order, score.label, score.metric))
 
 
@@ -266,97 +345,102 @@ def score_record(score: Score, reference: str) -> dict[str, str | int | float | 
     }
 
 
-def _difference(score: Score, base: Score) -> PairedDifference | None:
-    shared = score.finite.keys() & base.finite.keys()
-    if not shared:
-        return None
-    mine, theirs = ({image: values[image] for image in shared} for values in (score.finite, base.finite))
-    return paired_difference(mine, theirs, score.about.direction)
-
-
 def _collect(rows: pd.DataFrame) -> list[Score]:
-    images = _images(rows)
-    abouts = _abouts(rows)
-    # Plain lists once, then positions per score: cutting a frame into thousands of small ones is slow.
-    columns = {name: rows[name].tolist() for name in READ}
+    counts, abouts = _images(rows), _abouts(rows)
+    places, first = distinct(rows, [*GROUP, "label", "metric"])
+    keys = rows[[*GROUP, "label", "metric", "weights", "native", "ceiling", "origin"]].iloc[first]
+    order = np.argsort(places.astype(np.uint16 if len(first) < 2**16 else np.int64), kind="stable")
+    ends = np.cumsum(np.bincount(places, minlength=len(first)))
+    column = rows["image"].astype("category").cat
+    names = column.categories.to_numpy(dtype=object)
+    which, values = column.codes.to_numpy()[order], rows["value"].to_numpy(dtype=np.float64)[order]
+    states = _states(values, rows["status"].iloc[order])
+    sides = {name: rows[name].to_numpy(dtype=np.float64) for name in SIZES}
     found: list[Score] = []
-    for key, where in rows.groupby([*GROUP, "label", "metric"], sort=False).indices.items():
-        *names, label, metric = cast(tuple[str, ...], key)
-        group, first = Group(*names), int(where[0])
+    for key, start, end in zip(keys.itertuples(index=False, name=None), [0, *ends[:-1]], ends, strict=True):
+        *where, label, metric, weights, native, ceiling, origin = key
+        group, about = Group(*where), abouts[metric]
+        pixels = None
+        if about.pool in PIXELS:
+            height, width = SIZES[:2] if about.pool == "hr-pixels" else SIZES[2:]
+            own = order[start:end]
+            pixels = sides[height][own] * sides[width][own]
+        images = _once(Images(names, which[start:end], states[start:end], values[start:end], pixels))
         score = Score(
-            group, label, metric, abouts[metric], _true(columns["native"][first]),
-            _tags(columns["weights"][first]), _true(columns["ceiling"][first], default=False), images[group],
-            sealed=columns["origin"][first] == "run",
+            group, label, metric, about, _true(native), _tags(weights), _true(ceiling, default=False), counts[group],
+            images, np.empty(0, dtype=np.int64), sealed=origin == "run",
         )  # fmt: skip
-        _fill(score, columns, [int(index) for index in where])
         found.append(score)
     return found
 
 
 def _collect_sets(rows: pd.DataFrame) -> list[Score]:
     """Make scores of the values of whole data sets. rows: as prepare gives them, one for each set and metric."""
+    if rows.empty:
+        return []
     abouts = _abouts(rows)
     found = []
-    for key, part in rows.groupby([*GROUP, "label", "metric"], sort=False):
+    for key, part in rows.groupby([*GROUP, "label", "metric"], sort=False, observed=True):
         *names, label, metric = cast(tuple[str, ...], key)
-        first, values = part.iloc[0], part["value"].tolist()
-        state = max(map(_state, values, part["status"]), key=WORST.index)
-        value = fmean(values) if state in ("finite", "infinite") else None
+        first, values = part.iloc[0], part["value"].to_numpy(dtype=np.float64)
+        state = WORST[max(_states(values, part["status"]))]
+        value = fmean(values.tolist()) if state in ("finite", "infinite") else None
+        everybody = np.array(sorted(first["images"]), dtype=object)
+        members = set.intersection(*map(set, part["members"]))
+        which = np.flatnonzero([name in members for name in everybody])
+        shared = math.nan if value is None else value
+        states = np.full(len(which), WORST.index(state))
+        images = Images(everybody, which, states, np.full(len(which), shared))
         score = Score(
             Group(*names), label, metric, abouts[metric], _true(first["native"]), _tags(first["weights"]),
-            _true(first["ceiling"], default=False), len(first["images"]), scorable=first["images"],
+            _true(first["ceiling"], default=False), len(everybody), images, np.arange(len(everybody)),
             whole=Whole(value, " ".join(dict.fromkeys(part["note"])), next(filter(None, part["error"]), "")),
             sealed=first["origin"] == "run",
         )  # fmt: skip
-        images = set.intersection(*map(set, part["members"]))
-        score.states = dict.fromkeys(images, state)
-        score.finite = dict.fromkeys(images, value) if value is not None and state == "finite" else {}
         found.append(score)
     return found
 
 
-def _fill(score: Score, columns: Mapping[str, Sequence[Any]], where: Sequence[int]) -> None:
-    seen: dict[str, list[tuple[State, float]]] = {}
-    sides = ("height", "width") if score.about.pool == "hr-pixels" else ("lr_height", "lr_width")
-    for index in where:
-        image, value = columns["image"][index], columns["value"][index]
-        seen.setdefault(image, []).append((_state(value, columns["status"][index]), value))
-        pixels = float(columns[sides[0]][index]) * float(columns[sides[1]][index])
-        if score.about.pool in PIXELS and math.isfinite(pixels):
-            score.pixels[image] = pixels
-    for image, values in seen.items():
-        _settle(score, image, values)
+def _once(images: Images) -> Images:
+    """Join what several seeds say of one image: the worst state, and the mean of the values."""
+    if (np.diff(images.which) > 0).all():
+        return images
+    which, first, back = np.unique(images.which, return_index=True, return_inverse=True)
+    if len(which) == len(images.which):
+        return images
+    states = np.zeros(len(which), dtype=images.states.dtype)
+    np.maximum.at(states, back, images.states)
+    values = np.array([fmean(images.values[back == place].tolist()) for place in range(len(which))])
+    pixels = None
+    if images.pixels is not None:
+        pixels, known = np.full(len(which), np.nan), np.isfinite(images.pixels)
+        pixels[back[known]] = images.pixels[known]
+    shown = np.argsort(first)
+    return Images(images.names, which[shown], states[shown], values[shown], None if pixels is None else pixels[shown])
 
 
-def _settle(score: Score, image: str, seen: list[tuple[State, float]]) -> None:
-    state = max((one for one, _ in seen), key=WORST.index)
-    score.states[image] = state
-    if state == "finite":
-        score.finite[image] = fmean(value for _, value in seen)
-    else:
-        score.pixels.pop(image, None)
+def _states(values: np.ndarray, statuses: pd.Series[str]) -> np.ndarray:
+    """Give each value's state as a place in WORST, (n,) of int8."""
+    undefined, good = ((statuses == word).to_numpy(dtype=bool) for word in ("undefined", "ok"))
+    states = np.where(np.isnan(values), WORST.index("undefined"), np.isinf(values)).astype(np.int8)
+    states[~good] = WORST.index("failed")
+    states[undefined] = WORST.index("undefined")
+    return states
 
 
 def _images(rows: pd.DataFrame) -> dict[Group, int]:
-    counts = rows.groupby(list(GROUP), sort=False)["image"].nunique()
-    return {Group(*cast(tuple[str, ...], key)): int(n) for key, n in counts.items()}
+    _, first = distinct(rows, [*GROUP, "image"])
+    groups = rows[list(GROUP)].iloc[first].itertuples(index=False, name=None)
+    return {Group(*key): count for key, count in Counter(groups).items()}
 
 
 def _abouts(rows: pd.DataFrame) -> dict[str, About]:
     columns = ["metric", "direction", "unit", "decimals", "pool", "repeatable", "title"]
-    first = rows[columns].drop_duplicates("metric")
+    first = rows[columns].iloc[distinct(rows, ["metric"])[1]]
     return {
         row.metric: About(row.direction, row.unit, int(row.decimals), row.pool, _true(row.repeatable), row.title)
         for row in cast(Iterator[Any], first.itertuples(index=False))
     }
-
-
-def _state(value: float, status: str) -> State:
-    if status != "ok":
-        return "undefined" if status == "undefined" else "failed"
-    if math.isnan(value):
-        return "undefined"
-    return "infinite" if math.isinf(value) else "finite"
 
 
 def _true(value: Any, default: bool = True) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, cast
 
-from rescale_bench.tables.scores import GROUP, Group
+from rescale_bench.runs.table import as_text
+from rescale_bench.tables.rows import GROUP
+from rescale_bench.tables.scores import Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +34,12 @@ def fold_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "options" not in frame:
         return frame
-    texts = frame["options"].fillna("").astype(str)
-    split = {text: _split(text) for text in set(texts)}
+    texts = as_text(frame["options"])
+    split = {text: _split(text) for text in texts.unique()}
     if all(seed is None for _, seed in split.values()):
         return frame
     # Where both vary, both together tell the draws apart.
-    outer = frame["seed"].astype(str) if "seed" in frame else texts.map(lambda _: "0")
+    outer = as_text(frame["seed"]) if "seed" in frame else ["0"] * len(frame)
     seeds = [
         own if split[text][1] is None else f"{own}/{split[text][1]}" for own, text in zip(outer, texts, strict=True)
     ]
@@ -55,9 +57,11 @@ def seed_spreads(rows: pd.DataFrame) -> dict[Key, Spread]:
 
     A method without such an image, or with one seed, has no entry.
     """
+    if rows["seed"].nunique() < 2:
+        return {}
     usable = rows[rows["status"] == "ok"]
     found: dict[Key, Spread] = {}
-    for key, members in usable.groupby([*GROUP, "label", "metric"], sort=False):
+    for key, members in usable.groupby([*GROUP, "label", "metric"], sort=False, observed=True):
         if members["seed"].nunique() < 2:
             continue
         *names, label, metric = cast(tuple[str, ...], key)

@@ -95,7 +95,7 @@ def tails_board(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Le
     names = choose_metrics(rows, metrics or primary_metrics(rows))
     found = scores(rows[rows["metric"].isin(names)], "")
     sections = tuple(_section(setting, members, names) for setting, members in by_setting(found).items())
-    return Leaderboard(sections, tuple(map(_record, found)), tuple(found))
+    return Leaderboard(sections, lambda: map(_record, found), tuple(found))
 
 
 def _section(setting: Setting, members: Sequence[Score], names: Sequence[str]) -> Section:
@@ -137,7 +137,7 @@ def _cells(score: Score, scale: str, decimals: int) -> Iterator[TableCell]:
         yield number_cell(score.mean, decimals)
         yield from [TableCell(MISSING)] * 6
         return
-    found = tails_of(score.finite, score.about.direction)
+    found = tails_of(score.finite.by_name, score.about.direction)
     yield number_cell(found.mean, decimals, signs=INCOMPLETE if incomplete(score) else "")
     yield number_cell(found.median, decimals)
     yield number_cell(found.tail, decimals)
@@ -150,7 +150,7 @@ def _named(found: tuple[str, float] | None, text: str) -> tuple[TableCell, Table
 
 
 def _record(score: Score) -> Record:
-    found = tails_of(score.finite, score.about.direction) if score.finite else None
+    found = tails_of(score.finite.by_name, score.about.direction) if score.finite else None
     worst, moving = (found.worst, found.moving) if found else (None, None)
     return {
         **dataclasses.asdict(score.group), "method": score.label, "metric": score.metric,
