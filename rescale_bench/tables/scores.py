@@ -346,6 +346,8 @@ def score_record(score: Score, reference: str) -> dict[str, str | int | float | 
 
 
 def _collect(rows: pd.DataFrame) -> list[Score]:
+    if rows.empty:
+        return []
     counts, abouts = _images(rows), _abouts(rows)
     places, first = distinct(rows, [*GROUP, "label", "metric"])
     keys = rows[[*GROUP, "label", "metric", "weights", "native", "ceiling", "origin"]].iloc[first]
