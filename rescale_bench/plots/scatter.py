@@ -53,7 +53,7 @@ def plan_cost(selection: Selection, options: Options) -> Plan:
     def place(score: Score) -> tuple[float, float, float] | None:
         halves = [other.get((*_key(score), metric)) for metric in SECONDS]
         values = []
-        for image in score.measured:
+        for image in score.states:
             pixels = selection.pixels.get((score.group.dataset, score.group.scale, image), math.nan)
             parts = [half.finite.get(image, math.nan) if half else math.nan for half in halves]
             values.append(sum(parts) / pixels * 1e6)

@@ -41,7 +41,7 @@ def plan_strip(selection: Selection, options: Options) -> Plan:
         if (found := _strips(selection, metric, dataset, scale, options.relative))
     ]
     notes = ["Point: one image, on the same height in every strip. Upright bar: the mean."]
-    if any(len(score.measured) <= JOINED for score in drawn):
+    if any(len(score.states) <= JOINED for score in drawn):
         notes.append("Grey lines join the points of one image.")
     if any(score.count("infinite") for score in drawn):
         notes.append("Images with an infinite value (identical) are not drawn.")

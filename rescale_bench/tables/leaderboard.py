@@ -13,6 +13,7 @@ from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
     NOT_NATIVE,
+    LateRecords,
     Leaderboard,
     Row,
     Section,
@@ -82,7 +83,8 @@ def leaderboard(
         _section(setting, members.get(setting, ()), names, compared, reference, setting in stale)
         for setting in dict.fromkeys((*members, *stale))
     )
-    return Leaderboard(sections, lambda: (score_record(score, reference) for score in found), tuple(found))
+    records = LateRecords(lambda: (score_record(score, reference) for score in found))
+    return Leaderboard(sections, records, tuple(found))
 
 
 def _stale(of_images: pd.DataFrame, of_sets: pd.DataFrame) -> frozenset[Setting]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from rescale_bench.statistics.paired import Direction, PairedDifference, decimals_for
 from rescale_bench.tables.scores import Score, Setting, name_of
@@ -127,16 +127,29 @@ class Section:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything to print. make_records: what the machine-readable formats hold. scores: that the sections show."""
+    """Everything to print. records: for the machine-readable formats. scores: that the sections show."""
 
     sections: tuple[Section, ...]
-    make_records: Callable[[], Iterable[Record]]
+    records: Sequence[Record]
     scores: tuple[Score, ...] = ()
 
+
+class LateRecords(Sequence[Record]):
+    """Records that are made when one is asked for: most tables are only looked at."""
+
+    def __init__(self, make: Callable[[], Iterable[Record]]) -> None:
+        """Take what makes them."""
+        self.make = make
+
     @cached_property
-    def records(self) -> tuple[Record, ...]:
-        """Everything for the machine-readable formats, made when it is asked for."""
-        return tuple(self.make_records())
+    def _made(self) -> tuple[Record, ...]:
+        return tuple(self.make())
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
 
 
 def marked(table: Table) -> Table:

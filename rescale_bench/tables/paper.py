@@ -98,7 +98,7 @@ def paper_board(
         sections.append(page.section())
         records.extend(page.records())
     shown = tuple(score for score in found if score.metric in names)
-    return Leaderboard(tuple(sections), lambda: records, shown)
+    return Leaderboard(tuple(sections), tuple(records), shown)
 
 
 def _usual(rows: pd.DataFrame) -> list[str] | None:

@@ -248,7 +248,7 @@ def rank_board(rankings: Sequence[Ranking]) -> Leaderboard:
     sections: dict[Setting, list[Ranking]] = {}
     for ranking in rankings:
         sections.setdefault(ranking.group.setting, []).append(ranking)
-    return Leaderboard(tuple(_section(*item) for item in sections.items()), lambda: _records(rankings))
+    return Leaderboard(tuple(_section(*item) for item in sections.items()), tuple(_records(rankings)))
 
 
 def _section(setting: Setting, members: Sequence[Ranking]) -> Section:

@@ -195,10 +195,11 @@ class Score:
         """Images of the group without a row."""
         return self.images - len(self.of_images.which)
 
-    @property
-    def measured(self) -> list[str]:
-        """Name the images that have a row."""
-        return cast(list[str], self.of_images.names[self.of_images.which].tolist())
+    @cached_property
+    def states(self) -> dict[str, State]:
+        """Map the images that have a row to how their value came out."""
+        found = self.of_images
+        return dict(zip(found.names[found.which], map(WORST.__getitem__, found.states), strict=True))
 
     @cached_property
     def finite(self) -> Values:

@@ -95,7 +95,7 @@ def tails_board(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Le
     names = choose_metrics(rows, metrics or primary_metrics(rows))
     found = scores(rows[rows["metric"].isin(names)], "")
     sections = tuple(_section(setting, members, names) for setting, members in by_setting(found).items())
-    return Leaderboard(sections, lambda: map(_record, found), tuple(found))
+    return Leaderboard(sections, tuple(map(_record, found)), tuple(found))
 
 
 def _section(setting: Setting, members: Sequence[Score], names: Sequence[str]) -> Section:
