@@ -16,14 +16,16 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
 ACTION = yaml.safe_load((ROOT / ".github/actions/regression/action.yml").read_text())
+LEADERBOARD = yaml.safe_load((ROOT / ".github/actions/leaderboard/action.yml").read_text())
 STEPS = {step["name"]: step for step in ACTION["runs"]["steps"]}
 RUN = "-m bicubic,nearest -s 2 --metrics psnr_y,ssim_y --threads 1"
 EXPRESSION = re.compile(r"\$\{\{\s*(?:inputs\.(\w+)|steps\.(\w+)\.outputs\.(\w+))\s*\}\}")
 
 
-def step(name, place, inputs, before=None):
+def step(name, place, inputs, before=None, action=ACTION):
     """Run one step; before: the outputs of earlier ones, by id. Returns (exit code, outputs, summary, log)."""
-    given = {key: str(about.get("default", "")) for key, about in ACTION["inputs"].items()} | inputs
+    given = {key: str(about.get("default", "")) for key, about in action["inputs"].items()} | inputs
+    (one,) = (one for one in action["runs"]["steps"] if one["name"] == name)
 
     def value(match):
         return given[match[1]] if match[1] else (before or {})[match[2]][match[3]]
@@ -32,13 +34,13 @@ def step(name, place, inputs, before=None):
     for path in files.values():
         path.write_text("")
     script = place / "script.sh"
-    script.write_text(STEPS[name]["run"])
+    script.write_text(one["run"])
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GITHUB_ACTIONS": "true",
         **{key: str(path) for key, path in files.items()},
-        **{key: EXPRESSION.sub(value, text) for key, text in STEPS[name]["env"].items()},
+        **{key: EXPRESSION.sub(value, text) for key, text in one["env"].items()},
     }
     shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]  # GitHub's "shell: bash"
     done = subprocess.run(shell, check=False, capture_output=True, text=True, env=environment, cwd=place)
@@ -147,13 +149,18 @@ def test_install_takes_words(place):
     assert "'a b'" in log
 
 
-def test_scripts_hold_no_expressions():
+@pytest.mark.parametrize("action", [ACTION, LEADERBOARD], ids=["regression", "leaderboard"])
+def test_scripts_hold_no_expressions(action):
     """Text of an input pasted into a script could run as code: expressions stand in env alone."""
-    for name, one in STEPS.items():
-        assert "${{" not in one["run"], name
+    steps = action["runs"]["steps"]
+    for one in steps:
+        assert "${{" not in one["run"], one["name"]
         assert one["shell"] == "bash"
-    used = {match[1] for one in STEPS.values() for text in one["env"].values() for match in EXPRESSION.finditer(text)}
-    assert used - {None} == set(ACTION["inputs"])
+    used = {match[1] for one in steps for text in one["env"].values() for match in EXPRESSION.finditer(text)}
+    assert used - {None} == set(action["inputs"])
+
+
+def test_the_action_gives_its_code():
     assert EXPRESSION.fullmatch(ACTION["outputs"]["code"]["value"])
 
 

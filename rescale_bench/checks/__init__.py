@@ -11,6 +11,7 @@ from rescale_bench.checks.printed import printed_numbers
 from rescale_bench.checks.published import compare, read_published, shipped_tables
 from rescale_bench.checks.published_tables import render_published
 from rescale_bench.checks.regression import CheckResult, check
+from rescale_bench.checks.remeasuring import remeasure
 from rescale_bench.checks.reporting import github_annotations, junit, report
 from rescale_bench.checks.rescoring import read_pictures
 from rescale_bench.checks.tolerances import parse_tolerances
@@ -37,6 +38,7 @@ __all__ = [
     "read_pictures",
     "read_published",
     "reasons_table",
+    "remeasure",
     "render_comparison",
     "render_coverage",
     "render_published",

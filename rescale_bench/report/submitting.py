@@ -92,4 +92,7 @@ def _checklist(run: Run, rows: pd.DataFrame, refusals: list[str], registry: Regi
     yield bool(run.environment), "the machine is described" if run.environment else "env.json is missing"
     commit = str(run.environment.get("commit") or "")
     changed = commit.endswith("+changes")
-    yield not changed, "rescale-bench ran as committed" if not changed else "rescale-bench was changed locally"
+    yield (
+        not changed,
+        "rescale-bench ran as released or committed" if not changed else "rescale-bench was changed locally",
+    )
