@@ -53,3 +53,22 @@ def test_each_kind_of_name(name, kind, title, capsys):
 def test_an_unknown_name_is_one_line(capsys):
     assert main(["info", "bicubik"]) == 2
     assert "unknown name 'bicubik': did you mean bicubic?" in capsys.readouterr().err
+
+
+def test_list_groups_methods_by_family_and_says_where_their_weights_are(capsys):
+    assert main(["list", "methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line.strip() for line in lines if line.startswith("  ") and not line.startswith("   ")]
+    assert titles == ["rescalers", "super-resolution halves", "resamplers", "wrappers", "ceilings"]
+
+    def under(name):
+        (place,) = (index for index, line in enumerate(lines) if line.split()[0] == name)
+        return [line.strip() for line in lines[:place] if line.strip() in titles][-1], lines[place]
+
+    families = {"irn": 0, "graph": 0, "edsr": 1, "zoo": 1, "bicubic": 2, "dpid": 2, "DOWN+UP": 3, "identity-type3": 4}
+    assert {name: under(name)[0] for name in families} == {name: titles[place] for name, place in families.items()}
+    assert under("irn")[1].endswith("; weights: ships pilot, small; import published; train")
+    assert under("irn-du")[1].endswith("; weights: train")
+    assert under("san")[1].endswith("; weights: import published")
+    assert under("zoo")[1].endswith("; weights: your file")
+    assert "weights" not in under("bicubic")[1]

@@ -260,6 +260,20 @@ def all_parts(method: Method) -> list[str]:
     return list(dict.fromkeys([*method.parameters, *(file.part for file in method.weights), *needed]))
 
 
+FAMILIES = ("rescalers", "super-resolution halves", "resamplers", "wrappers", "ceilings")
+"""What lists group methods by, in their order; wrappers are made by name rules."""
+
+
+def family(method: Method) -> str:
+    """Say which of FAMILIES a registered method belongs to; resamplers are all that need no weights."""
+    if method.traits.ceiling:
+        return "ceilings"
+    if "down" not in method.halves:
+        return "super-resolution halves"
+    learned = all_parts(method) or any(option.is_path for option in method.options)
+    return "rescalers" if learned else "resamplers"
+
+
 def qualified(method: Method, part: str) -> str:
     """Write a weights part with its owner, "edsr/x2"; parts of derived methods have theirs already."""
     return part if "/" in part else f"{method.name}/{part}"

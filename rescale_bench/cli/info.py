@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from rescale_bench.api.methods import FAMILIES, family
 from rescale_bench.api.registry import FILE
 from rescale_bench.cli.common import add_plugin_flag, registry
 from rescale_bench.cli.screen import show
@@ -46,18 +47,34 @@ def call_list(known: argparse.Namespace, given: Sequence[str]) -> int:
     for position, (kind, entries) in enumerate(listed.items()):
         show(("\n" if position else "") + kind)
         width = max(map(len, entries), default=0)
-        for name, text in entries.items():
-            show(f"  {name:<{width}}  {text}", hang=width + 2)
+        for group, names in _groups(plugins, kind, list(entries)).items():
+            if group:
+                show(f"  {group}")
+            for name in names:
+                show(f"  {'  ' if group else ''}{name:<{width}}  {entries[name]}", hang=width + 2)
     return 0
 
 
 def _entries(plugins: Any, kind: str) -> Iterator[tuple[str, str]]:
+    from rescale_bench.weights.choice import sources
+
     for name, record in getattr(plugins, kind).items():
         scales = f" [{record.scales}]" if kind == "methods" else ""
-        yield name, f"{record.summary}{scales}"
+        weights = sources(record) if kind == "methods" else ""
+        yield name, f"{record.summary}{scales}{weights and f'; weights: {weights}'}"
     if kind == "methods":
         for rule in plugins.rules:
             yield rule.form, rule.summary
+
+
+def _groups(plugins: Any, kind: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """Sort the methods by family; other kinds are one group without a name."""
+    if kind != "methods":
+        return {"": list(names)}
+    groups: dict[str, list[str]] = {name: [] for name in FAMILIES}
+    for name in names:
+        groups[family(plugins.methods[name]) if name in plugins.methods else "wrappers"].append(name)
+    return {group: members for group, members in groups.items() if members}
 
 
 def call_info(known: argparse.Namespace, given: Sequence[str]) -> int:

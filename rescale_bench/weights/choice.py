@@ -59,10 +59,24 @@ def _owner(name: str, registry: Registry) -> tuple[Method, str]:
 
 def lookup_order(method: Method) -> list[str]:
     """List the tags that are tried when the user names none: those a method declares, then those it ships, by name."""
-    declared = [file.tag for file in method.weights]
+    return list(dict.fromkeys([*(file.tag for file in method.weights), *_shipped(method)]))
+
+
+def sources(method: Method) -> str:
+    """Say where a method's weights are: "ships pilot, small; import published; train"; "" where it needs none."""
+    tags = dict.fromkeys(file.tag for file in method.weights)
+    words = [
+        f"ships {', '.join(shipped)}" if (shipped := _shipped(method)) else "",
+        f"{'finds' if method.locate else 'import'} {', '.join(tags)}" if tags else "",
+        "your file" if (method.locate and not tags) or any(option.is_path for option in method.options) else "",
+        "train" if method.training else "",
+    ]
+    return "; ".join(filter(None, words))
+
+
+def _shipped(method: Method) -> list[str]:
     folder = method.shipped
-    shipped = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
-    return list(dict.fromkeys([*declared, *shipped]))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder and folder.is_dir() else []
 
 
 def _find(method: Method, parts: list[str], wanted: str, scale: Decimal) -> list[weights.Found]:
