@@ -15,7 +15,7 @@ from equal_budget import command
 HERE = Path(__file__).parent
 NAME = "robustness"
 METHODS = "bicubic,bicubic+edsr-baseline:weights=small,irn:weights=small,fgrn:weights=small,aidn:weights=small"
-DAMAGES = "none,noise:1,noise:2,ycc,jpeg:95:444,jpeg:90:444,jpeg:75:444,jpeg:90,webp:90,bits:1,cycles:2"
+DAMAGES = "none,noise:1,noise:2,ycc,jpeg:95:444,jpeg:90:444,jpeg:75:444"
 DATASETS = "Set5"
 REFERENCES = "bicubic,bicubic+edsr-baseline"
 HEAD = f"""# Robustness

@@ -43,7 +43,8 @@ def test_what_begins_with_the_name_is_pointed_at(capsys):
         ("piqe_lr@pyiqa", "metric", "piqe_lr@pyiqa"),
         ("rgb8:border=0", "protocol", "rgb8:border=0"),
         ("bicubic+edsr", "method", "bicubic+edsr"),
-        ("jpeg", "codec", "jpeg"),
+        ("png", "codec", "png"),
+        ("noise", "damage", "noise"),
     ],
 )
 def test_each_kind_of_name(name, kind, title, capsys):

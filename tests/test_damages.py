@@ -234,5 +234,7 @@ def test_the_numbers_of_the_spec(method, data_root, tmp_path):
     spec = method if method == "bicubic" else f"{method}:weights=small"
     _, rows = measure(data_root / "Set5", tmp_path, ",".join(STEPS), methods=spec, metrics="psnr_y")
     means = rows.groupby("damage")["value"].mean()
-    measured = [means["" if step == "none" else step] for step in STEPS]
-    assert measured == pytest.approx(SMALL[method], abs=0.02)
+    for step, expected in zip(STEPS, SMALL[method], strict=True):
+        # Draws move means by a hundredth: fgrn at noise:1 has 41.107 and 41.114 dB with seeds 0 and 1.
+        tolerance = 0.03 if step.startswith("noise") else 0.02
+        assert means["" if step == "none" else step] == pytest.approx(expected, abs=tolerance), step

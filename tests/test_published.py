@@ -252,3 +252,7 @@ def test_bad_files_are_named(tmp_path, content, message):
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"no \.csv"):
         read_published(tmp_path / "missing")
+
+
+def test_no_paper_damages_its_lr(published):
+    assert not compare(frame(rows(BICUBIC, damage="jpeg:90")), published, REGISTRY)

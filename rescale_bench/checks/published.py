@@ -281,8 +281,8 @@ def _codec(text: str, registry: Registry, size: bool) -> tuple[str, Mapping[str,
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
     """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
-    # Values of whole data sets are biased by the number of images: they compare with no paper's.
-    ok = frame[(frame["status"] == "ok") & (frame["image"] != "")]
+    # Values of whole data sets are biased by the number of images, and no paper's LR was damaged.
+    ok = frame[(frame["status"] == "ok") & (frame["image"] != "") & (frame["damage"] == "")]
     found: dict[MeanKey, dict[str, list[float]]] = {}
     for key, image, value in zip(MeanKey.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
         if not math.isnan(value):
