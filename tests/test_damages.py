@@ -215,6 +215,7 @@ def test_yaml_and_python_take_lists(images, tmp_path):
     found = rescale_bench.run(["nearest"], images, "2", damage=["none", "bits:1"], metrics="psnr_y", limit=1,
                               output=tmp_path / "run", quiet=True)  # fmt: skip
     assert set(found.rows["damage"]) == {"", "bits:1"}
+    assert "bits:1" in str(found.robustness(references="nearest"))
 
 
 # spec/ceilings-and-robustness.md: Set5 ×2, weights `small`, Y-PSNR.

@@ -95,6 +95,18 @@ class Results:
 
         return Plot(figure(kind, self.rows, metrics=_names(metrics), **options))
 
+    def robustness(
+        self, metric: str = "psnr_y", references: str | Sequence[str] = "bicubic", plugins: Sequence[str] = ()
+    ) -> Board:
+        """Say what is left of a ranking when the LR is damaged, for a run with `damage`.
+
+        references: methods that others may fall below. Raises UsageError, UnknownNameError.
+        """
+        from rescale_bench.api.registry import load_registry
+        from rescale_bench.tables.stability import grids, stability_board
+
+        return Board(stability_board(grids(self.rows, load_registry(plugins), metric), _names(references)))
+
     def report(self, path: str | Path, reference: str = "bicubic", plugins: Sequence[str] = ()) -> Path:
         """Write the run as one HTML page that needs no network, and return its path. Raises UsageError, OSError."""
         from rescale_bench.api.registry import load_registry
