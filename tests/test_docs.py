@@ -73,7 +73,8 @@ def test_a_page_is_rewritten_with_what_its_commands_print(tmp_path):
     assert refresh.refresh(page)
     text = page.read_text()
     assert re.fullmatch(
-        r"text\n\n```console\n\$ rescale-bench --version\nrescale-bench \S+\n\$ false\n\$ echo \$\?\n1\n```\n\nmore\n",
+        r"text\n\n```console\n\$ rescale-bench --version\nrescale-bench \S+, torch \S+, device .*\n"
+        r"\$ false\n\$ echo \$\?\n1\n```\n\nmore\n",
         text,
     )
     assert not refresh.refresh(page)

@@ -36,6 +36,7 @@ from rescale_bench.cli import (
     verify,
 )
 from rescale_bench.cli.common import described, say
+from rescale_bench.cli.completion import complete
 from rescale_bench.cli.screen import folded, plain_where_needed, terminal_width
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
@@ -66,11 +67,31 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, folded(line, terminal_width(sys.stderr)) + "\n")
 
 
+class Version(argparse.Action):
+    """Print the versions of rescale-bench and torch, and the device that `--device auto` takes."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
+        """Print and exit; torch is imported here alone."""
+        parts = [f"rescale-bench {rescale_bench.__version__}"]
+        try:
+            import torch
+
+            from rescale_bench.machine.device import usable_device
+
+            device = usable_device("auto")
+            card = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
+            parts += [f"torch {torch.__version__}", f"device {device}{card}"]
+        except (ImportError, OSError) as error:
+            parts.append(f"torch cannot be imported ({str(error).splitlines()[0]})")
+        print(", ".join(parts))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
     parser = Parser(prog="rescale-bench", description=textwrap.fill(rescale_bench.__doc__ or "", 79), epilog=EPILOG,
                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"rescale-bench {rescale_bench.__version__}")
+    parser.add_argument("--version", action=Version, nargs=0, help="print versions and the device, and stop")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     for module in VERBS:
         module.add(verbs)
@@ -85,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
+    complete(parser)
     known = parser.parse_args(arguments)
     if known.verb is None:
         parser.print_help()
