@@ -31,7 +31,7 @@ EFFORT = Option("effort", 5, "libjxl's effort", low=1, high=9)
 BLOCK = Option("block", 2, "LR pixels on each side of a block", low=1, high=4)
 CLOSE = 0.9975
 """Part of the budget that is aimed at; a file of its square is large enough."""
-STEPS = 8
+STEPS = 6
 """Files that are tried at most between the ends."""
 
 
@@ -88,8 +88,10 @@ def _largest(codec: Codec, pixels: np.ndarray, most: int, options: Mapping[str, 
         if len(file) <= most:
             return decoded
 
+    bits = 8 * most / (pixels.shape[0] * pixels.shape[1])
+
     def attempt(setting: float) -> _Attempt:
-        file, decoded = encode_decode(codec, pixels, {**effort, **SETTINGS[codec.name](setting)})
+        file, decoded = encode_decode(codec, pixels, {**effort, **SETTINGS[codec.name](setting, bits)})
         return _Attempt(setting, len(file), decoded)
 
     large, small = attempt(0.0), attempt(1.0)
@@ -119,15 +121,19 @@ def _between(large: _Attempt, small: _Attempt, wanted: float) -> float:
     return large.setting + min(max(part, 0.05), 0.95) * (small.setting - large.setting)
 
 
-def _geometric(name: str, finest: float, coarsest: float, setting: float) -> dict[str, Value]:
-    return {name: finest * (coarsest / finest) ** setting}
+def _distance(setting: float, bits: float) -> dict[str, Value]:
+    """Choose JPEG XL's distance, from 0.01 to 25."""
+    del bits
+    return {"distance": 0.01 * 2500**setting}
 
 
-SETTINGS: Mapping[str, Callable[[float], dict[str, Value]]] = {
-    "jxl": partial(_geometric, "distance", 0.01, 25.0),
-    "jp2": partial(_geometric, "rate", 24.0, 0.02),
-}
-"""Codec → (0 for the finest setting to 1 for the coarsest) → its options."""
+def _rate(setting: float, bits: float) -> dict[str, Value]:
+    """Choose JPEG 2000's rate, which its files nearly keep, from 5 % above the budget's bits per pixel to a half."""
+    return {"rate": min(24.0, bits * 1.05 * (0.5 / 1.05) ** setting)}
+
+
+SETTINGS: Mapping[str, Callable[[float, float], dict[str, Value]]] = {"jxl": _distance, "jp2": _rate}
+"""Codec → (0 for the finest setting to 1 for the coarsest, bits per pixel that it may take) → its options."""
 
 
 def principal(side: int, hr: torch.Tensor, scale: float) -> torch.Tensor:

@@ -19,7 +19,7 @@ from rescale_bench.cli import main
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots import KINDS, figure, save, svg
 from rescale_bench.plots.labels import spread
-from rescale_bench.plots.style import COLOURS, _contrast_on_white, styles
+from rescale_bench.plots.style import COLOURS, GREY, _contrast_on_white, styles
 
 # --- what is drawn -----------------------------------------------------------------
 
@@ -128,6 +128,21 @@ def test_zero_parameters_and_infinite_fidelity_stand_beside_the_axis():
     at = axes.get_xticks()[texts.index("∞ (equal)")]
     black = next(line for line in axes.get_lines() if line.get_color() == "#000000" and line.get_marker() == "o")
     assert black.get_xdata()[0] == pytest.approx(at)
+
+
+@pytest.mark.parametrize("kind", ["scale", "cost", "parameters", "lr"])
+def test_a_ceiling_is_a_line_across_the_panel(kind):
+    frame = run({**METHODS, "top": 12.0}, scales=("2",)).assign(ceiling=lambda rows: rows["method"] == "top")
+    # As of a ceiling: no LR, and its cost is that of a search.
+    frame.loc[frame["ceiling"] & (frame["metric"] == "psnr_lr"), ["value", "status"]] = [np.nan, "undefined"]
+    drawn = figure(kind, frame)
+    across = [
+        line for line in drawn.axes[0].get_lines() if list(line.get_xdata()) == [0, 1] and line.get_color() == GREY
+    ]
+    mean = (BASE - 2 + gains(12.0)).mean()
+    assert [line.get_ydata()[0] for line in across] == pytest.approx([mean])
+    assert "top (ceiling)" in {text.get_text() for text in names_on(drawn)}
+    assert looks()["lanczos3"] == styles([*METHODS, "top"], "bicubic", {"top"})["lanczos3"]
 
 
 def test_strip_draws_every_image_and_the_mean():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.api.scales import parse_scale
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.style import Style, styles
+from rescale_bench.runs.table import as_text
 from rescale_bench.tables.rows import choose_metrics, distinct, prepare
 from rescale_bench.tables.scores import Score, reference_of, scores
 
@@ -77,7 +78,7 @@ class Selection:
 
     def name(self, score: Score) -> str:
         """Name a method, with its codec where the figure holds several."""
-        label = f"{score.label} (ceiling)" if score.ceiling else score.label
+        label = f"{score.label} (ceiling)" if score.ceiling and "ceiling" not in score.label else score.label
         return f"{label} · {score.group.codec}" if len(self.codecs) > 1 else label
 
     def metrics(self, wanted: Sequence[str]) -> list[str]:
@@ -94,7 +95,8 @@ class Selection:
         """Give every name its style: its method's, or one of its own where a method comes with several codecs."""
         found = list(found)
         if len(self.codecs) > 1:
-            return styles({self.name(score) for score in found}, None)
+            ceilings = {self.name(score) for score in found if score.ceiling}
+            return styles({self.name(score) for score in found}, None, ceilings)
         return {self.name(score): self.styles[score.label] for score in sorted(found, key=lambda one: one.label)}
 
     @property
@@ -117,6 +119,8 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
     rows = _filtered(rows, "scale", [str(parse_scale(text)) for text in options.scales])
     labels = sorted(rows["label"].unique())
     reference = reference_of(set(labels), options.reference)
+    heads = rows.drop_duplicates("label")
+    ceilings = set(heads.loc[as_text(heads["ceiling"]).str.lower().isin(("true", "1")), "label"])
     chosen = _methods(rows, options.methods)
     rows = rows[rows["metric"].isin(names)]
     shown = rows[rows["label"].isin(chosen)]
@@ -126,7 +130,7 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
     if not found:
         raise UsageError("there is nothing to draw: no rows are left after --datasets, --methods, --scales, --codecs")
     return Selection(
-        found, styles(labels, reference), reference, protocol, sorted(shown["codec"].unique()), _pixels(shown)
+        found, styles(labels, reference, ceilings), reference, protocol, sorted(shown["codec"].unique()), _pixels(shown)
     )  # fmt: skip
 
 

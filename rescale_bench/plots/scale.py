@@ -85,9 +85,9 @@ def native_note(drawn: Sequence[Score]) -> list[str]:
 
 
 def banded(score: Score) -> bool:
-    """Tell whether a score has a paired interval over all of its images."""
+    """Tell whether a score has a paired interval over all of its images, to be drawn: a ceiling is a line alone."""
     found = score.difference
-    return found is not None and found.n == len(score.finite) and math.isfinite(found.half_width)
+    return found is not None and not score.ceiling and found.n == len(score.finite) and math.isfinite(found.half_width)
 
 
 def height_of(score: Score, relative: bool) -> float | None:
@@ -128,6 +128,8 @@ def _draw(
 
 def _line(axes: Axes, line: Sequence[Score], points: Sequence[tuple[float, float]], style: Style) -> None:
     x, y = zip(*points, strict=True)
+    if line[0].ceiling and len(points) == 1:
+        axes.axhline(y[0], color=style.colour, linestyle=style.line, zorder=2)
     axes.plot(x, y, color=style.colour, linestyle=style.line, zorder=3)
     for native in (True, False):
         spots = [point for point, score in zip(points, line, strict=True) if score.native == native]

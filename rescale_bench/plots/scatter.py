@@ -112,9 +112,10 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
         for dataset in selection.datasets
         for scale in scales
         if (found := [score for score in selection.at(metric, dataset, scale) if _drawable(score, along)])
+        and not all(score.ceiling for score in found)
     ]
     shown = {selection.name(score) for score in drawn if _drawable(score, along)}
-    without = sorted({selection.name(score) for score in drawn if usable(score) and along.place(score) is None})
+    without = sorted({selection.name(score) for score in drawn if usable(score) and not _drawable(score, along)})
     remarks = [*notes]
     if any(banded(score) for score in drawn):
         remarks.append(f"Upright bars: 95 % paired t-interval of the difference to {selection.reference}.")
@@ -134,13 +135,14 @@ def _plan(selection: Selection, options: Options, along: Along, against: str, no
 
 
 def _drawable(score: Score, along: Along) -> bool:
-    return height_of(score, relative=False) is not None and along.place(score) is not None
+    """Tell whether a score has a place: a ceiling is a line across the panel and needs none on the x axis."""
+    return height_of(score, relative=False) is not None and (score.ceiling or along.place(score) is not None)
 
 
 def _draw(
     found: Sequence[Score], selection: Selection, looks: Mapping[str, Style], along: Along, relative: bool, axes: Axes
 ) -> Drawn:
-    places = [(score, along.place(score) or (math.nan,) * 3) for score in found]
+    places = [(score, along.place(score) or (math.nan,) * 3) for score in found if not score.ceiling]
     regular = [x for _, (x, _, _) in places if math.isfinite(x) and (x > 0 or not along.log)]
     reach = [end for _, (x, low, high) in places if x in regular for end in (low, high)]
     if along.log:
@@ -164,6 +166,12 @@ def _draw(
         anchors.append(Anchor(at, y, selection.name(score), style))
         ys.append(y)
         bars.append((y, half))
+    for score in (score for score in found if score.ceiling):
+        y, style = height_of(score, relative), looks[selection.name(score)]
+        if y is not None:
+            axes.axhline(y, color=style.colour, linestyle=style.line, zorder=1.5)
+            anchors.append(Anchor(axes.get_xlim()[0], y, selection.name(score), style))
+            ys.append(y)
     axes.set_ylim(*limits(ys, bars))
     axes.set_xlabel(along.title)
     axes.set_ylabel(axis_title(found[0], relative, selection.reference or ""))

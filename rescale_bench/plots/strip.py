@@ -104,7 +104,7 @@ def _draw(
         style, mine = looks[selection.name(score)], values[id(score)]
         axes.plot(
             list(mine.values()), [row + heights[image] for image in mine], color=style.colour, marker=style.marker,
-            linestyle="", markersize=3.6, alpha=0.75, markeredgewidth=0, zorder=3,
+            linestyle="", markersize=3.6, alpha=0.75, markeredgewidth=1.2 if score.ceiling else 0, zorder=3,
         )  # fmt: skip
         if usable(score):
             mean = sum(mine.values()) / len(mine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,17 +78,20 @@ class Style:
         return (0, self.dashes or None)
 
 
-def styles(labels: Iterable[str], reference: str | None) -> dict[str, Style]:
+def styles(labels: Iterable[str], reference: str | None, ceilings: Collection[str] = ()) -> dict[str, Style]:
     """Give every method its look, by name, so that one run draws a method alike in all its figures.
 
-    The reference is black, solid and round. 42 others differ in colour or marker.
+    The reference is black, solid and round; ceilings are grey and differ in their dashes. 42 others differ in colour or
+    marker.
     """
     found = {}
-    others = sorted(label for label in set(labels) if label != reference)
+    others = sorted(label for label in set(labels) if label != reference and label not in ceilings)
     for index, label in enumerate(others):
         found[label] = Style(
             COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[(index + 1) % len(DASHES)]
         )
+    for index, label in enumerate(sorted(ceilings)):
+        found[label] = Style(GREY, "_", DASHES[(index + 1) % len(DASHES)])
     if reference is not None:
         found[reference] = Style(REFERENCE, "o", ())
     return found

@@ -217,7 +217,7 @@ def _priority(metric: str, place: int) -> int:
 
 
 def _lead(scale: str, label: str, mine: Sequence[Score]) -> list[TableCell]:
-    remark = " (ceiling)" if any(score.ceiling for score in mine) else ""
+    remark = " (ceiling)" if any(score.ceiling for score in mine) and "ceiling" not in label else ""
     sign = NOT_NATIVE if any(not score.native for score in mine) else ""
     return [scale_cell(scale), method_cell(label, sign, remark), _images(mine)]
 

@@ -36,11 +36,12 @@ def footnotes(
         notes.extend(_fewer_pairs([score for score in scores if score.metric in compared], reference))
     if any(not score.native for score in scores):
         notes.append(WRAPPED)
-    if any(incomplete(score) for score in scores):
+    if any(score.mean is not None and incomplete(score) for score in scores):
         rank = " Such rows take no part in best and second." if ranked else ""
         notes.append(
             f"{INCOMPLETE} mean over fewer images than the others, which cannot be compared with theirs.{rank}"
         )
+    if any(incomplete(score) for score in scores):
         notes.extend(absent(scores))
     for state in ("infinite", "undefined"):
         notes.extend(left_out(scores, state))
