@@ -277,6 +277,25 @@ def test_the_values_of_single_images_are_those_of_the_rows(site):
     assert data["quantiles"][2] == pytest.approx(12.7062)
 
 
+def test_pages_for_what_the_rows_hold(tmp_path, registry, site):
+    assert not {"claims.html", "robustness.html", "ceilings.html"} & set(site)
+    trained = {"weights": "small", "weights_sha256": "a" * 64}
+    tables = (
+        rows(("bicubic",), images=5),
+        rows(("bicubic", "irn"), images=5, damage="noise:levels=2"),
+        rows(("car-edsr", "irn"), images=5, **trained),
+        rows(("top",), images=5, ceiling=True),
+    )
+    made = build_site(admit(files(tmp_path, *tables), registry), registry, Look())
+    claim = re.search(r'<th scope="row"[^>]*>irn-over-car-x2</th>\s*<td[^>]*>(\w+)<', made["claims.html"])
+    assert claim[1] == "open"  # contradicted, but by small weights
+    assert "noise by levels" in made["robustness.html"]
+    assert re.search(r'<th scope="row"[^>]*><a href="method-bicubic.html">', made["robustness.html"])
+    assert "{noise" not in made["index.html"]
+    assert 'data-name="gap"' in made["ceilings.html"]
+    assert '<a href="claims.html">' in made["index.html"]
+
+
 # --- commands --------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ import rescale_bench
 from rescale_bench.report import site_pages
 from rescale_bench.report.admission import RULES, Admitted
 from rescale_bench.report.markup import asset, script, templates
+from rescale_bench.report.site_extras import Extra, extras, undamaged
 from rescale_bench.report.site_tables import Places, image_values, overviews, places, primary
 from rescale_bench.tables import leaderboard
 from rescale_bench.tables.model import Section, Table
@@ -107,13 +108,14 @@ def _number(number: int) -> str:
 
 @dataclass(frozen=True)
 class Content:
-    """What all pages are made of. metrics: in their order. own: method by label. methods, datasets: their pages."""
+    """What all pages are made of. metrics: in order. own: method by label. methods, datasets: their pages."""
 
     admitted: Admitted
     registry: Registry
     look: Look
     scores: Sequence[Score]
     boards: tuple[Board, ...]
+    extras: tuple[Extra, ...]
     metrics: Sequence[str]
     own: Mapping[str, str]
     methods: Files
@@ -153,7 +155,8 @@ class Content:
 
 def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, str]:
     """Write all files of the site: path → text. Raises UnknownNameError for metrics that nobody measured."""
-    rows = admitted.rows
+    every = admitted.rows
+    rows = undamaged(every)
     prepared = prepare(rows, sets=True)
     own = dict(prepared[["label", "method"]].drop_duplicates().itertuples(index=False, name=None))
     found = leaderboard(rows, look.reference, look.metrics)
@@ -166,11 +169,12 @@ def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, 
     for pages, names in ((methods, own.values()), (datasets, rows["dataset"])):
         for name in sorted(set(names)):
             pages.page(name)
-    content = Content(admitted, registry, look, found.scores, (), metrics, own, methods, datasets)
+    content = Content(admitted, registry, look, found.scores, (), (), metrics, own, methods, datasets)
     # What most methods took part in comes first: a visitor sees it before anything is chosen.
     ordered = sorted(sections, key=lambda section: -sum(len(table.rows) for table in section.tables))
     boards = _boards([*overviews(found.scores), *ordered], content.links)
-    content = dataclasses.replace(content, boards=boards)
+    more = tuple(extras(every, registry, look.reference, primary(found.scores)))
+    content = dataclasses.replace(content, boards=boards, extras=more)
     files = {
         "assets/site.css": asset("report.css") + asset("site.css"),
         "assets/site.js": script("boards.js", "site.js"),
@@ -215,7 +219,8 @@ def _data(key: str, content: Any) -> str:
 
 def _pages(content: Content) -> Iterator[tuple[str, str]]:
     environment = templates()
-    shared = {"version": rescale_bench.__version__, "site": content.look.title, "pages": PAGES}
+    listed = (*PAGES[:4], *((extra.file, extra.title) for extra in content.extras), *PAGES[4:])
+    shared = {"version": rescale_bench.__version__, "site": content.look.title, "pages": listed}
 
     def page(file: str, template: str, title: str, **context: Any) -> tuple[str, str]:
         made = environment.get_template(f"site_{template}.html.j2")
@@ -233,6 +238,8 @@ def _pages(content: Content) -> Iterator[tuple[str, str]]:
         yield page(file, "method", method, **site_pages.method_page(content, method))
     for dataset, file in content.datasets.names.items():
         yield page(file, "dataset", dataset, **site_pages.dataset_page(content, dataset))
+    for extra in content.extras:
+        yield page(extra.file, "extra", extra.title, page=extra, links=content.links)
     sources = site_pages.source_list(content)
     yield page("sources.html", "sources", "Runs", sources=sources, refusals=content.admitted.refusals)
     named = list(content.datasets.names)
