@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -103,6 +105,15 @@ class Aidn(nn.Module):
         """Take the sizes."""
         super().__init__()
         self.down_net, self.up_net = AidnHalf(layout, True), AidnHalf(layout, False)
+
+    def routing_weights(self, scale: float) -> dict[str, torch.Tensor]:
+        """Say how much of each expert kernel the adaptions of both halves take at a scale (Fig. 7 of the paper)."""
+        halves = (("encoder", self.down_net, scale), ("decoder", self.up_net, 1 / scale))
+        return {
+            f"{name}, adaption {index + 1}": cast(ScaleAdaption, module).adapt.shares((step, step))
+            for name, half, step in halves
+            for index, module in enumerate(half.sa_adapt)
+        }
 
     def down(self, hr: torch.Tensor, scale: float, size: tuple[int, int]) -> torch.Tensor:
         """Map the HR (N, 3, H, W) to the unquantised LR (N, 3, *size)."""

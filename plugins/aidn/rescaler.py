@@ -49,6 +49,12 @@ class AidnRescaler:
         _check_size(found)
         return self.network.up(lr, scale, size)
 
+    @torch.inference_mode()
+    def routing_weights(self, scale: float) -> dict[str, torch.Tensor]:
+        """Return the shares of the expert kernels at a scale, by place."""
+        self._check_scale(scale)
+        return self.network.routing_weights(scale)
+
     def _check_scale(self, scale: float) -> None:
         if scale not in self.scales:
             raise NotNativeError(f"aidn serves scales in {self.scales}, not {exact(scale)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from rescale_bench.api.records import Rescaler, State, States
@@ -9,7 +11,7 @@ from rescale_bench.errors import WeightsError
 from rescale_bench.networks.edsr import PUBLISHED_RESIDUAL_SCALE, Edsr, load_edsr, residual_scale
 from rescale_bench.networks.fixed_scale import FixedScaleRescaler, serve
 from rescale_bench.networks.loading import load_strict, parameter_count
-from rescale_bench.networks.padding import pad_bottom_right
+from rescale_bench.networks.padding import pad_bottom_right, pad_to_multiple
 from rescale_bench.networks.residual import channels_last
 
 from .kernels import KernelLayout, KernelNetwork
@@ -38,6 +40,16 @@ class CarRescaler(FixedScaleRescaler):
         hr = pad_bottom_right(hr, max(SMALLEST - height, 0), max(SMALLEST - width, 0))
         lr = resample(hr, self.kernels(hr), self.scale)
         return lr[..., : height // self.scale, : width // self.scale]
+
+    @torch.inference_mode()
+    def resampling_kernels(self, hr: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return weights and places of the taps of every LR pixel (see Rescaler); HR sides of 16 and more."""
+        self._check_scale(scale)
+        weights, offsets_h, offsets_v = (field[0] for field in self.kernels(pad_to_multiple(hr, SIDES)))
+        side = math.isqrt(weights.shape[0])
+        grid = torch.arange(side, dtype=weights.dtype, device=weights.device) - side // 2
+        y, x = grid.repeat_interleave(side), grid.repeat(side)
+        return weights, y[:, None, None] + self.scale * offsets_v, x[:, None, None] + self.scale * offsets_h
 
     def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
         """Enlarge with EDSR."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -49,6 +50,12 @@ class IrnRescaler(FixedScaleRescaler):
     def upscale_padded(self, lr: torch.Tensor) -> torch.Tensor:
         """Run the inverse on the LR and a latent."""
         return self.network.inverse(lr, self._latent(lr))
+
+    def with_latent(self, factor: float) -> IrnRescaler:
+        """Return the same rescaler with z drawn from N(0, factor²), 0 for z = 0."""
+        changed = copy.copy(self)
+        changed.z_scale = factor
+        return changed
 
     def _latent(self, lr: torch.Tensor) -> torch.Tensor:
         return normal((lr.shape[0], self.network.latent_channels, *lr.shape[-2:]), self.device, self.z_scale)

@@ -27,6 +27,12 @@ class Rescaler(Protocol):
     float64 results are taken too, for methods whose exact halves must round as MATLAB's do.
     Where Traits.batches is set the first side may be N, for N images.
     `compile_networks() -> None` is optional: it puts torch.compile around what gains from it (see networks/compiling).
+
+    Optional too is what `plot` shows of how a method works:
+    `resampling_kernels(hr, scale) -> (weights, y, x)`: the taps of every LR pixel of one image, all (taps, h, w); y and
+    x are their places in HR pixels from the middle of the LR pixel;
+    `routing_weights(scale) -> {place: shares}`: of the experts that a scale mixes, (experts,) at each place;
+    `with_latent(factor) -> Rescaler`: the same with its latent drawn and multiplied by a factor, 0 for none.
     """
 
     @property

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from rescale_bench.plots import References
 
 KINDS = ("scale", "rate-distortion", "cost", "parameters", "lr", "strip")
+VIEWS = ("lr-difference", "spectrum", "z", "kernels", "routing")
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("plot", help="draw a stored run: " + ", ".join(KINDS))
+    parser = verbs.add_parser("plot", help="draw a stored run: " + ", ".join((*KINDS, *VIEWS)))
     add_input(parser)
+    kinds = (*KINDS, *VIEWS)
     parser.add_argument(
-        "--kind", choices=KINDS, default="scale", metavar="KIND", help=f"{', '.join(KINDS)} (default: scale)"
+        "--kind", choices=kinds, default="scale", metavar="KIND", help=f"{', '.join(kinds)} (default: scale)"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help=".png or .svg (default: KIND.png)")
     parser.add_argument("--metric", default="psnr_y", help="up the y axis; several for --kind scale (default: psnr_y)")
@@ -32,6 +34,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("-d", "--datasets", default="", help="only these")
     parser.add_argument("-s", "--scales", default="", help="only these: 2,3,4 or 1.1:4.0")
     parser.add_argument("--codecs", default="", help="only these codecs of the LR file: png,jpeg:90")
+    parser.add_argument("--image", default="", help="of pictures of one image: its name (default: the first)")
     parser.add_argument("--protocol", default="", help="needed where the run holds several")
     parser.add_argument(
         "--reference", default="bicubic", help="method that others are compared with (default: bicubic)"
@@ -46,10 +49,16 @@ def add(verbs: Any) -> None:
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Draw, and print BD-rates for rate-distortion."""
     del given
-    from rescale_bench.plots import figure, save
+    from rescale_bench.plots import figure, save, view
+    from rescale_bench.runs.folder import Run
 
     run, frame = read_input(known)
     options = _options(known)
+    if known.kind in VIEWS:
+        path = Path(known.output or f"{known.kind}.png")
+        save(view(known.kind, Run(run), frame, registry(known), image=known.image, **options), path)
+        say(f"wrote {path}")
+        return 0
     references = _references(known, run, frame, options)
     path = Path(known.output or f"{known.kind}.png")
     save(figure(known.kind, frame, direct=references.curves, absent=references.notes, **options), path)

@@ -26,10 +26,13 @@ class ExpertKernel(nn.Module):
 
     def forward(self, steps: tuple[float, float]) -> torch.Tensor:
         """Return the kernel (width, width, 3, 3) for source pixels per output pixel, vertical and horizontal."""
-        shares = self.routing(
-            torch.tensor(steps, dtype=self.weight_pool.dtype, device=self.weight_pool.device)
-        ).softmax(0)
-        return torch.einsum("e,eoiyx->oiyx", shares, self.weight_pool)
+        return torch.einsum("e,eoiyx->oiyx", self.shares(steps), self.weight_pool)
+
+    def shares(self, steps: tuple[float, float]) -> torch.Tensor:
+        """Return how much of each expert a scale takes, (kernels,), with sum 1."""
+        given = torch.tensor(steps, dtype=self.weight_pool.dtype, device=self.weight_pool.device)
+        shares: torch.Tensor = self.routing(given).softmax(0)
+        return shares
 
 
 class ExpertResampling(nn.Module):

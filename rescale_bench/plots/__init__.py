@@ -5,12 +5,13 @@ Made with matplotlib's objects alone: nothing here touches pyplot or its global 
 
 from rescale_bench.plots.direct import DirectCurve, born_as_jpeg, direct_jpeg_curve
 from rescale_bench.plots.gaps import BdRow, Shown, bd_rows, bd_table, bd_text, rate_curves, shown_panels
-from rescale_bench.plots.kinds import KINDS, figure
+from rescale_bench.plots.kinds import KINDS, VIEWS, figure, view
 from rescale_bench.plots.output import save, svg
 from rescale_bench.plots.references import References, reference_curves
 
 __all__ = [
     "KINDS",
+    "VIEWS",
     "BdRow",
     "DirectCurve",
     "References",
@@ -26,4 +27,5 @@ __all__ = [
     "save",
     "shown_panels",
     "svg",
+    "view",
 ]

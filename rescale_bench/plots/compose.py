@@ -42,7 +42,7 @@ class Plan:
     """A sheet before it is drawn.
 
     panels: row by row. columns: panels side by side. styles: of the names in the legend, drawn as lines with markers
-    or as markers alone. size: of one pair of axes in inches.
+    or as markers alone. size: of one pair of axes in inches. legend: one for all panels, even where names would fit.
     """
 
     title: str
@@ -53,6 +53,7 @@ class Plan:
     styles: Mapping[str, Style]
     size: tuple[float, float] = (3.3, 2.5)
     lines: bool = True
+    legend: bool = False
 
 
 def compose(plan: Plan) -> Figure:
@@ -60,7 +61,7 @@ def compose(plan: Plan) -> Figure:
     from matplotlib import rc_context
 
     with rc_context(RC):
-        figure, fits = _sheet(plan, named=True)
+        figure, fits = _sheet(plan, named=not plan.legend)
         return figure if fits else _sheet(plan, named=False)[0]
 
 

@@ -111,17 +111,13 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
 
     Raises UsageError where rows of several protocols are left, or none; UnknownNameError for names that the run lacks.
     """
-    rows = prepare(frame, sets=True)
-    rows, protocol = _one_protocol(rows, options.protocol)
+    rows, protocol = placed_rows(frame, options)
     names = choose_metrics(rows, [*options.metrics, *extra])
-    for column, wanted in (("dataset", options.datasets), ("codec", options.codecs)):
-        rows = _filtered(rows, column, wanted)
-    rows = _filtered(rows, "scale", [str(parse_scale(text)) for text in options.scales])
     labels = sorted(rows["label"].unique())
     reference = reference_of(set(labels), options.reference)
     heads = rows.drop_duplicates("label")
     ceilings = set(heads.loc[as_text(heads["ceiling"]).str.lower().isin(("true", "1")), "label"])
-    chosen = _methods(rows, options.methods)
+    chosen = chosen_methods(rows, options.methods)
     rows = rows[rows["metric"].isin(names)]
     shown = rows[rows["label"].isin(chosen)]
     # The reference stays for the differences, also where it is not drawn.
@@ -132,6 +128,14 @@ def select(frame: pd.DataFrame, options: Options, extra: Sequence[str] = ()) -> 
     return Selection(
         found, styles(labels, reference, ceilings), reference, protocol, sorted(shown["codec"].unique()), _pixels(shown)
     )  # fmt: skip
+
+
+def placed_rows(frame: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, str]:
+    """Prepare the rows of the data sets, codecs and scales asked for, of all methods; also names their protocol."""
+    rows, protocol = _one_protocol(prepare(frame, sets=True), options.protocol)
+    for column, wanted in (("dataset", options.datasets), ("codec", options.codecs)):
+        rows = _filtered(rows, column, wanted)
+    return _filtered(rows, "scale", [str(parse_scale(text)) for text in options.scales]), protocol
 
 
 def _one_protocol(rows: pd.DataFrame, wanted: str) -> tuple[pd.DataFrame, str]:
@@ -164,7 +168,8 @@ def _filtered(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> pd.Data
     return rows[rows[column].isin(wanted)]
 
 
-def _methods(rows: pd.DataFrame, wanted: Sequence[str]) -> set[str]:
+def chosen_methods(rows: pd.DataFrame, wanted: Sequence[str]) -> set[str]:
+    """List the labels that names of methods mean, all where none is given. Raises UnknownNameError."""
     names: dict[str, set[str]] = {}
     first = distinct(rows, ("label", "method"))[1]
     for label, method in rows[["label", "method"]].iloc[first].itertuples(index=False, name=None):

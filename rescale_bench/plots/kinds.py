@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.compose import Plan, compose
+from rescale_bench.plots.examples import Example, find_examples
 from rescale_bench.plots.filters import Options, Selection, select
+from rescale_bench.plots.lr_views import plan_lr_difference, plan_spectrum
+from rescale_bench.plots.network_views import plan_kernels, plan_latent, plan_routing
 from rescale_bench.plots.rate import plan_rate
 from rescale_bench.plots.scale import plan_scale
 from rescale_bench.plots.scatter import SECONDS, plan_cost, plan_lr, plan_parameters
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from rescale_bench.api.registry import Registry
+    from rescale_bench.runs.folder import Run
+
 KINDS: Mapping[str, str] = {
     "scale": "quality over scale, a line per method with its paired interval",
     "rate-distortion": "quality over bits per HR pixel, a curve per method, direct JPEG beside it",
@@ -25,6 +31,14 @@ KINDS: Mapping[str, str] = {
     "lr": "quality of the HR against fidelity of the LR",
     "strip": "quality image by image",
 }
+VIEWS: Mapping[str, str] = {
+    "lr-difference": "one image: where each LR differs from the bicubic one",
+    "spectrum": "one image: power spectrum of HR and LR",
+    "z": "one image, one method: what draws of the latent change",
+    "kernels": "one image, one method: the kernels that make LR pixels",
+    "routing": "one method: the share of each expert over scale",
+}
+"""Pictures of how methods work, drawn from images and networks rather than from rows."""
 MOST = 24
 """More panels than this are nothing that anybody reads."""
 
@@ -58,6 +72,20 @@ def figure(
     if len(plan.panels) > MOST:
         raise UsageError(f"{len(plan.panels)} panels are too many to read: choose with --datasets, --scales, --metric")
     return compose(plan)
+
+
+def view(kind: str, run: Run, frame: pd.DataFrame, plugins: Registry, *, image: str = "", **options: Any) -> Figure:
+    """Draw a picture of how methods work, from what a run kept, or by one forward pass of its methods.
+
+    kind: of VIEWS. image: of the run; by default its first. options: as for figure. Raises UsageError.
+    """
+    if kind not in VIEWS:
+        raise UnknownNameError("kind of picture", kind, VIEWS)
+    plans: dict[str, Callable[[Sequence[Example]], Plan]] = {
+        "lr-difference": plan_lr_difference, "spectrum": plan_spectrum, "z": plan_latent, "kernels": plan_kernels,
+        "routing": plan_routing,
+    }  # fmt: skip
+    return compose(plans[kind](find_examples(run, frame, plugins, Options(**options), image)))
 
 
 def _select(kind: str, frame: pd.DataFrame, asked: Options) -> Selection:
