@@ -1,7 +1,7 @@
 """Pictures from inside a network: latents (IRN, Fig. 5 and 6), kernels (CAR, Fig. 4), routing (AIDN, Fig. 7).
 
-Each asks the method's rescaler for what it shows of itself (the optional methods of Rescaler in api/methods.py), so that
-a plugin's method is drawn as ours are.
+Each asks the method's rescaler for what it shows of itself (the optional methods of Rescaler in api/methods.py), so
+that a plugin's method is drawn as ours are.
 """
 
 from __future__ import annotations
