@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import rescale_bench
 from rescale_bench.cli import (
     check,
+    choose,
     claims,
     compare,
     distribution,
@@ -42,8 +43,8 @@ from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
 VERBS = (
-    run, score, info, table, plot, robustness, report, export, merge, compare, check, published, claims, distribution,
-    site, submit, prepare, train, verify, new_plugin, shrink, doctor,
+    run, score, info, table, choose, plot, robustness, report, export, merge, compare, check, published, claims,
+    distribution, site, submit, prepare, train, verify, new_plugin, shrink, doctor,
 )  # fmt: skip
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage,
 configuration, or a folder or disk that cannot be used (results kept),

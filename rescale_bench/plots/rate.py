@@ -154,7 +154,7 @@ def _draw(found: Sequence[Rates], styles: Mapping[str, Style], direct: DirectCur
             )  # fmt: skip
             if not single or len(one.curves) == 1:
                 anchors.append(Anchor(*points[-1], one.name(family), style))
-    _limits(axes, everything)
+    rate_axes(axes, everything)  # the direct curve may leave them
     axes.set_xlabel("bits per HR pixel [bit/px] ← better")
     axes.set_ylabel(axis_title(found[0].scores[0]))
     return Drawn(anchors)
@@ -168,8 +168,8 @@ def _near(spot: Point, everything: Sequence[Point]) -> bool:
     return low / 1.6 <= spot[0] <= high * 1.6 and bottom - margin <= spot[1] <= top + margin
 
 
-def _limits(axes: Axes, everything: Sequence[Point]) -> None:
-    """Let the methods fix the axes; the direct curve may leave them."""
+def rate_axes(axes: Axes, everything: Sequence[Point]) -> None:
+    """Fix the ends and ticks of axes of (rate, quality), the rates on a logarithmic scale, by what is measured."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = min(x for x, _ in everything), max(x for x, _ in everything)

@@ -153,7 +153,7 @@ def _ranking(group: Group, members: Sequence[Score], spreads: Mapping[Key, Sprea
     values = {score.label: {group.dataset: score.finite.by_name} for score in kept}
     ranks = tuple(
         dataclasses.replace(rank, spread=spreads.get((group, rank.label, members[0].metric)))
-        for rank in _ranks(values, members[0].about.direction)
+        for rank in rank_labels(values, members[0].about.direction)
     )
     left_out = tuple(f"{score.label} ({_why(score)})" for score in members if score not in kept)
     return Ranking(group, metric_column(members[0]), len(kept[0].finite), ranks, left_out)
@@ -188,13 +188,13 @@ def _over_data_sets(by_group: Mapping[tuple[str, Group], Sequence[Score]]) -> li
         first = sets[0][0]
         names = " + ".join(sorted(members[0].group.dataset for members in sets))
         images = sum(len(one) for one in values[min(shared)].values())
-        ranks = _ranks(values, first.about.direction)
+        ranks = rank_labels(values, first.about.direction)
         named = dataclasses.replace(group, dataset=f"{names}, equal weight")
         found.append(Ranking(named, metric_column(first), images, ranks))
     return found
 
 
-def _ranks(values: Mapping[str, Mapping[str, Mapping[str, float]]], direction: Direction) -> tuple[Rank, ...]:
+def rank_labels(values: Mapping[str, Mapping[str, Mapping[str, float]]], direction: Direction) -> tuple[Rank, ...]:
     """Rank methods given as label → data set → image → value, on identical images."""
     means = {label: fmean(fmean(one.values()) for one in sets.values()) for label, sets in values.items()}
     sign = -1 if direction == "down" else 1
