@@ -317,7 +317,7 @@ def _ranked(answer: Answer, title: str) -> Table:
         dataclasses.replace(answer.column, name="Δ to best", kind="difference", priority=3),
         TableColumn("p", priority=6),
         TableColumn(RATE, direction="down", unit="bit/px", priority=2),
-        TableColumn("s/MP", direction="down", priority=4),
+        *_time(answer),
         TableColumn("next", "text", priority=5),
     )
     rows = []
@@ -328,11 +328,17 @@ def _ranked(answer: Answer, title: str) -> Table:
             TableCell(rank.text, rank.best), *_placed(each), number_cell(rank.mean, answer.column.decimals),
             TableCell("best", 0) if rank.difference is None else difference_cell(rank.difference, 3),
             TableCell("" if rank.difference is None else MISSING if rank.p is None else f"{rank.p:.2g}", rank.p),
-            _rate(each), number_cell(each.seconds, 3),
-            TableCell(f"{_short(beyond.codec)}, {beyond.rate.mean:.3f}" if beyond else MISSING),
+            _rate(each), *[number_cell(each.seconds, 3)] * len(_time(answer)),
+            TableCell(f"{_short(beyond.codec)}, {beyond.rate.mean:.3f}" if beyond else "not tried"),
         )  # fmt: skip
         rows.append(Row(cells, each.method, each.scale))
     return Table(title, columns, tuple(rows))
+
+
+def _time(answer: Answer) -> list[TableColumn]:
+    """Give the column of seconds where anything was timed."""
+    timed = any(math.isfinite(each.seconds) for each in answer.candidates)
+    return [TableColumn("s/MP", direction="down", priority=4)] if timed else []
 
 
 def _rate(candidate: Candidate) -> TableCell:
@@ -346,12 +352,12 @@ def _front(answer: Answer) -> Table:
         *_where(),
         TableColumn(RATE, direction="down", unit="bit/px", priority=1),
         dataclasses.replace(answer.column, priority=1),
-        TableColumn("s/MP", direction="down", priority=2),
+        *_time(answer),
     )
     rows = [
         Row(
             (*_placed(each), TableCell(f"{'*' * each.keeps(answer.limits)}{each.rate.mean:.3f}", each.rate.mean),
-             number_cell(each.mean, answer.column.decimals), number_cell(each.seconds, 3)),
+             number_cell(each.mean, answer.column.decimals), *[number_cell(each.seconds, 3)] * len(_time(answer))),
             each.method, each.scale,
         )
         for each in answer.front
