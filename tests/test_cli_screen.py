@@ -232,10 +232,11 @@ def test_every_help_fits_eighty_columns(verb, monkeypatch):
     ("arguments", "code"),
     [
         (["table", "-i", "a", "--stats"], 0), (["table", "-i", "a", "--layout", "paper", "--with-published"], 0),
-        (["list", "metrics"], 0), (["choose", "a", "--max-bpp", "1"], 2), (["list", "codecs"], 0), (["info", "Set5"], 0), (["info", "jpeg"], 0),
+        (["list", "metrics"], 0), (["list", "codecs"], 0), (["info", "Set5"], 0), (["info", "jpeg"], 0),
         (["info", "psnr_y"], 0), (["info", "rgb8"], 0), (["plot", "-i", "a", "--kind", "rate-distortion"], 2),
         (["published", "-i", "a", "--all", "--no-explain"], 4),
         (["compare", "a", "b", "--fail-if-different"], 1), (["check", "-i", "b", "--baseline", "a"], 0),
+        (["choose", "a", "--max-bpp", "1"], 2),
         (["distribution", "-i", "a"], 2), (["weights", "import", "irn", "none.pth"], 2), (["export", "-i", "a"], 2),
         (["new-plugin", "mine"], 0), (["restore", "none.png", "-o", "back.png"], 1),
         (["shrink", "bicubic", "-s", "2", "PHOTO", "-o", "small.png"], 0), (["restore", "small.png", "-o", "b.png"], 0),
