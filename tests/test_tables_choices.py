@@ -62,6 +62,14 @@ def test_the_best_setting_of_each_method_and_codec_within_the_limit_is_ranked(ro
     assert answer.next_beyond(answer.best) is None
 
 
+def test_too_many_pairs_for_the_images_is_said(rows):
+    (answer,) = answers(rows[rows["image"] != "i6"], "psnr_y", Limits(0.5))
+    assert answer.images == 6
+    assert {rank.text for rank in answer.ranks} == {"1–3"}
+    assert "after Holm over 3 pairs no p can fall below 0.094" in render(choice_board([answer]))
+    assert "after Holm" not in render(choice_board(answers(rows, "psnr_y", Limits(0.5)))).replace("Holm over all", "")
+
+
 def test_the_front_holds_what_nothing_beats():
     rng = np.random.default_rng(2)
     points = [(0.1 + bits, 30 + 5 * quality) for bits, quality in rng.random((30, 2))]

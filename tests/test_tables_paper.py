@@ -131,6 +131,7 @@ def test_the_tables_that_ship(rows):
     cited = [line for line in lines(text) if line[:1] == ["IRN"]]
     assert [line[3:6] for line in cited] == [["43.99", "/", "0.9871"], ["36.19", "/", "0.9451"]]
     # Bicubic on DIV2K was published on RGB, whatever its column says.
+    assert all(each.protocol and each.same for each in found)
     div2k = [each for each in found if (each.dataset, each.same, each.scale) == ("DIV2K-val", "bicubic", "2")]
     assert {each.metric for each in div2k} == {"psnr_rgb", "ssim_rgb"}
     with pytest.raises(UnknownNameError, match="published table 'IRN Table 99'"):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
 
 ALL = "all"
+UNSTATED = "unstated"
 
 
 def printed_numbers(
@@ -59,7 +60,8 @@ def _numbers(
     through = frozenset(codec for codec in codecs if same_file(codec, row.codec, registry))
     for metric in meant_metrics(row, name, metrics):
         if metric.same and through:
+            protocol = metric.protocol or name.protocol or UNSTATED
             yield PrintedNumber(
-                row.method, _same(name.spec or row.method), _table(row), metric.protocol or name.protocol, dataset,
-                row.scale, metric.measured, row.text, row.parameters.strip("-"), count, through,
+                row.method, _same(name.spec or row.method), _table(row), protocol, dataset, row.scale,
+                metric.measured, row.text, row.parameters.strip("-"), count, through,
             )  # fmt: skip

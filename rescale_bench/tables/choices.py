@@ -31,7 +31,7 @@ from rescale_bench.tables.model import (
     number_cell,
     scale_cell,
 )
-from rescale_bench.tables.ranks import Rank, rank_labels
+from rescale_bench.tables.ranks import LEVEL, Rank, rank_labels
 from rescale_bench.tables.rows import choose_metrics, prepare
 from rescale_bench.tables.scores import Score, Setting, scores
 from rescale_bench.tables.sweep import metric_column
@@ -289,6 +289,9 @@ def _section(answer: Answer, more: str) -> Section:
         notes = [EXPLAINED]
     if answer.ranks and answer.images < ATTAINABLE:
         notes.append(f"Not separable on {images}: below {ATTAINABLE} no sign-flip test reaches p < 0.05.")
+    pairs = len(answer.ranks) * (len(answer.ranks) - 1) // 2
+    if answer.images >= ATTAINABLE and (least := pairs * 2 / 2**answer.images) >= LEVEL:
+        notes.append(f"Not separable on {images}: after Holm over {pairs} pairs no p can fall below {least:.2g}.")
     notes += [*answer.gaps, *[more] * bool(more)]
     return Section(answer.setting, tuple(tables), tuple(notes))
 
