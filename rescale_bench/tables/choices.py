@@ -218,14 +218,21 @@ def _candidates(members: Sequence[Score], metric: str) -> tuple[list[Candidate],
             left_out.setdefault(reason, []).append(f"{score.label} ×{score.group.scale} {_short(score.group.codec)}")
             continue
         halves = [at.get((*place, name)) for name in SECONDS]
+        pixels = _pixels(bits)
         times = [
-            sum(half.finite.get(image, math.nan) if half else math.nan for half in halves) / bits.pixels[image] * 1e6
+            sum(half.finite.get(image, math.nan) if half else math.nan for half in halves) / pixels[image] * 1e6
             for image in images
-            if image in bits.pixels
+            if image in pixels
         ]
         seconds = median(times) if times and all(map(math.isfinite, times)) else math.nan
         found.append(Candidate(score.label, place[0], place[1], dict(score.finite), dict(bits.finite), seconds))
     return found, [line for reason, names in left_out.items() for line in _shortened(f"left out, {reason}", names)]
+
+
+def _pixels(score: Score) -> dict[str, float]:
+    """Map the images of a metric that weighs them to their pixels."""
+    found = score.of_images
+    return {} if found.pixels is None else dict(zip(found.names[found.which], found.pixels.tolist(), strict=True))
 
 
 def _unfit(score: Score, bits: Score | None, images: Collection[str]) -> str:
