@@ -1,5 +1,6 @@
-"""SIGKILL at random moments: the same command, run again each time, ends with the undisturbed result."""
+"""SIGKILL at random moments, also while cells are sealed: the same command, run again, ends undisturbed."""
 
+import os
 import random
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 import toys
 
+from rescale_bench.runs.folder import Run
+
 CLOCKS = ["seconds", "peak_mb"]
 KILLS = 10
 
@@ -18,12 +21,16 @@ def start(folder, images, *more):
     command = [sys.executable, "-m", "rescale_bench", "run", "-m", "nearest,bicubic,lanczos3", "-s", "1.3,2,3",
                "--metrics", "psnr_y,ssim_y,bpp_png", "-d", str(images), "-o", str(folder),
                "--threads", "1", "-q", *more]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "RESCALE_BENCH_SEGMENT_LINES": "7"},
+    )
 
 
 def lines(folder):
-    journal = folder / "journal.jsonl"
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+    return Run(folder).cells().num_rows if (folder / "journal.jsonl").exists() else 0
 
 
 @pytest.fixture(scope="module")

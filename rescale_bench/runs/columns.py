@@ -93,7 +93,8 @@ def lines_of(cells: pa.Table) -> Iterator[dict[str, Any]]:
                 if row[ENTRY + label] is not None
             }
             said = {name: value for name, value in row.items() if value is not None and not _of_metric(name)}
-            yield {**said, **json.loads(said.pop("more", "{}")), "values": values}
+            more = json.loads(said.pop("more", "{}"))
+            yield {**said, **more, "values": values}
 
 
 def metrics_of(cells: pa.Table) -> list[str]:

@@ -79,8 +79,12 @@ class Run:
                 if (self.path / SEGMENTS).is_dir()
                 else f"{self.path} holds no run (no {JOURNAL} in it)"
             )
-        _, tables = read_segments(self.path, listed_segments(journal), journal)
-        return settled(joined([*tables, tabled(read_lines(journal))]))
+        while True:
+            listed = listed_segments(journal)
+            _, tables = read_segments(self.path, listed, journal)
+            lines = tabled(read_lines(journal))
+            if listed_segments(journal) == listed:  # else a run sealed its lines meanwhile
+                return settled(joined([*tables, lines]))
 
     def lines(self) -> dict[str, dict[str, Any]]:
         """Read the finished cells of a folder as journal lines, by key: for a few. Raises StoreError as cells."""

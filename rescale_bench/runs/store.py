@@ -60,12 +60,16 @@ class Store:
             self._segments, _ = read_segments(folder, listed_segments(journal), journal)
             self._count = sum(1 for _ in read_lines(journal))
             self._journal = journal.open("a", encoding="utf-8")
-            self._seal_if_long()
         except OSError as error:
             self._lock.close()
             raise StoreError(f"cannot use {folder / JOURNAL}: {reason(error)}") from None
         except StoreError:
             self._lock.close()
+            raise
+        try:
+            self._seal_if_long()
+        except StoreError:
+            self.close()
             raise
 
     def __enter__(self) -> Store:

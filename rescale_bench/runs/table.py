@@ -244,17 +244,22 @@ def write_rows(path: Path, frame: pd.DataFrame, form: TidyFormat) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if form == "parquet":
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        # Without pandas' own notes and Arrow's schema, texts come back as texts wherever the file is read.
-        table = table.replace_schema_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
-        write_atomically(path, lambda place: parquet.write_table(table, place, store_schema=False))
+        write_atomically(path, lambda place: _write_parquet(place, frame))
         return
     text = rows_text(frame, form)
     # Without a time stamp inside the archive, equal tables are equal files.
     write_atomically(path, gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text)
+
+
+def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write rows whose categories come back as usual texts, whoever reads the file: Arrow's own schema is left out."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    with parquet.ParquetWriter(path, table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
 
 
 def rows_text(frame: pd.DataFrame, form: Literal["csv", "json"]) -> str:
