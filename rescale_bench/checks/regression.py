@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
 from rescale_bench.runs import schema
 from rescale_bench.runs.schema import KEY, LABEL, plain_text, row_label
 from rescale_bench.runs.sets import current
-from rescale_bench.runs.table import complete
+from rescale_bench.runs.table import as_text, complete
+from rescale_bench.tables.rows import distinct
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 GRID = tuple(name for name in KEY if name != "image")
@@ -73,32 +76,48 @@ class CellComparison:
         return self.worse / self.allowed if self.allowed > 0 else math.copysign(1e300, self.worse) * (self.worse != 0)
 
 
+COMPARED: tuple[Outcome, ...] = ("same", "better", "regressed", "lost")
+"""What took part: cells with a value in the baseline that the current run covers."""
+
+
 @dataclass(frozen=True)
 class CheckResult:
-    """What the gate found. comparisons: one per cell and metric of the baseline, worst first."""
+    """What the gate found, one comparison per cell and metric of the baseline.
 
-    comparisons: tuple[CellComparison, ...]
+    judged: those that were looked at one by one, worst first. equal: rows of the baseline whose value the current run
+    has too, to the last bit and of the same content; they are counted, and become comparisons when one is asked for.
+    given: tolerances.
+    """
+
+    judged: tuple[CellComparison, ...]
+    equal: pd.DataFrame
+    given: Given
+
+    @cached_property
+    def comparisons(self) -> tuple[CellComparison, ...]:
+        """List all, worst first."""
+        same = (_compare(row, row, True, self.given) for row in _records(self.equal))
+        return tuple(sorted((*self.judged, *same), key=_order))
 
     def of(self, *outcomes: Outcome) -> list[CellComparison]:
         """Pick comparisons by outcome."""
-        return [one for one in self.comparisons if one.outcome in outcomes]
+        return [one for one in (self.comparisons if "same" in outcomes else self.judged) if one.outcome in outcomes]
 
-    @property
-    def compared(self) -> list[CellComparison]:
-        """What took part: cells with a value in the baseline that the current run covers."""
-        return self.of("same", "better", "regressed", "lost")
+    def count(self, *outcomes: Outcome) -> int:
+        """Count comparisons by outcome."""
+        return sum(one.outcome in outcomes for one in self.judged) + len(self.equal) * ("same" in outcomes)
 
     @property
     def regressions(self) -> list[CellComparison]:
         """Cells that are worse than allowed, or lost."""
-        return [one for one in self.comparisons if one.bad]
+        return [one for one in self.judged if one.bad]
 
     @property
     def exit_status(self) -> int:
         """0 nothing is worse, 3 regression found, 4 nothing comparable."""
         if self.regressions:
             return 3
-        return 0 if self.compared else 4
+        return 0 if self.count(*COMPARED) else 4
 
 
 def check(current: pd.DataFrame, baseline: pd.DataFrame, tolerances: Given | None = None) -> CheckResult:
@@ -109,16 +128,65 @@ def check(current: pd.DataFrame, baseline: pd.DataFrame, tolerances: Given | Non
     does not cover at all are "not compared". Clocks and memory are skipped unless a tolerance names them.
     Raises UnknownNameError for a tolerance whose metric neither run holds.
     """
+    import numpy as np
+
     given = tolerances or {}
-    mine, theirs = index(current), index(baseline)
-    check_names(given, {row["metric"] for row in (*mine.values(), *theirs.values())})
-    covered = {key[: len(GRID)] for key in mine}
-    found = [
-        _compare(row, mine.get(key), key[: len(GRID)] in covered, given)
-        for key, row in theirs.items()
-        if _wanted(row, given)
+    rows, count = joined_rows(current, baseline)
+    check_names(given, rows["metric"].unique())
+    keys, first = distinct(rows, IDENTITY)
+    # Of a cell measured twice the later row counts.
+    mine, theirs = (np.full(len(first), -1) for _ in range(2))
+    mine[keys[:count]] = np.arange(count)
+    theirs[keys[count:]] = np.arange(count, len(rows))
+    kinds, first = distinct(rows, ("metric", "repeatable"))
+    wanted = np.array([_wanted(row, given) for row in _records(rows.iloc[first])], dtype=bool)[kinds]
+    then = np.sort(theirs[theirs >= 0])
+    then = then[wanted[then]]
+    now = mine[keys[then]]
+    grid, _ = distinct(rows, GRID)
+    covered = np.isin(grid[then], grid[mine[mine >= 0]])
+    equal = (now >= 0) & _good(rows)[then] & _good(rows)[now]
+    equal &= rows["value"].to_numpy()[then] == rows["value"].to_numpy()[now]
+    for name in (*CONTENT, "weights_sha256"):
+        codes = rows[name].cat.codes.to_numpy()
+        equal &= codes[then] == codes[now]
+    before, after = _records(rows.iloc[then[~equal]]), _records(rows.iloc[now[~equal]])
+    judged = [
+        _compare(row, other if place >= 0 else None, bool(within), given)
+        for row, other, place, within in zip(before, after, now[~equal], covered[~equal], strict=True)
     ]
-    return CheckResult(tuple(sorted(found, key=_order)))
+    return CheckResult(tuple(sorted(judged, key=_order)), rows.iloc[then[equal]], given)
+
+
+def joined_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Put two tidy tables below each other, and say how many rows the first has.
+
+    Gives the columns READ: the value as a number, everything else as categories of text ("" where it is missing).
+    """
+    import numpy as np
+    import pandas as pd
+    from pandas.api.types import union_categoricals
+
+    tables = [current(complete(frame)) for frame in (a, b)]
+    columns: dict[str, Any] = {
+        name: union_categoricals([as_text(table[name]) for table in tables]) for name in READ if name != "value"
+    }
+    values = [pd.to_numeric(table["value"]).to_numpy(dtype=np.float64) for table in tables]
+    return pd.DataFrame({**columns, "value": np.concatenate(values)}), len(tables[0])
+
+
+def _good(rows: pd.DataFrame) -> np.ndarray:
+    """Tell which rows have a value, an infinite one included; (n,) of bool."""
+    import numpy as np
+
+    good: np.ndarray = (rows["status"] == "ok").to_numpy() & ~np.isnan(rows["value"].to_numpy())
+    return good
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give rows one by one, as dictionaries."""
+    columns = [rows[name].tolist() for name in READ]
+    return [dict(zip(READ, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _order(one: CellComparison) -> tuple[bool, float, tuple[str, ...]]:
@@ -135,11 +203,6 @@ def _wanted(row: Mapping[str, Any], given: Given) -> bool:
 def repeatable(row: Mapping[str, Any]) -> bool:
     """Tell whether the metric of a row gives the same number again, as clocks and memory do not."""
     return str(row["repeatable"]).lower() not in ("false", "0", "0.0")
-
-
-def index(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Key the rows by identity; of a cell measured twice the later row counts."""
-    return {tuple(row[name] for name in IDENTITY): row for row in plain_rows(frame)}
 
 
 def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -170,7 +233,7 @@ def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bo
 
 
 def scored(row: Mapping[str, Any]) -> bool:
-    """Tell whether a row of index() has a value, an infinite one included."""
+    """Tell whether a row has a value, an infinite one included."""
     return row["status"] == "ok" and row["value"] is not None and not math.isnan(float(row["value"]))
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from rescale_bench.checks.regression import CellComparison, CheckResult
+from rescale_bench.checks.regression import COMPARED, CellComparison, CheckResult
 from rescale_bench.tables.model import Row, Table, TableCell, TableColumn, scale_cell
 from rescale_bench.tables.rendering import FILE, Screen, plain_table
 
@@ -33,13 +33,13 @@ def summary(result: CheckResult) -> str:
     bad = result.regressions
     lost = sum(1 for one in bad if one.outcome == "lost")
     parts = [
-        f"{len(result.compared)} values compared",
+        f"{result.count(*COMPARED)} values compared",
         f"{len(bad)} regressed" + (f" (of these {lost} lost)" if lost else ""),
-        f"{len(result.of('better'))} better",
+        f"{result.count('better')} better",
     ]
     for outcome in ("not comparable", "not compared"):
-        if result.of(outcome):
-            parts.append(f"{len(result.of(outcome))} {outcome}")
+        if count := result.count(outcome):
+            parts.append(f"{count} {outcome}")
     return ", ".join(parts)
 
 
@@ -51,7 +51,7 @@ def report(result: CheckResult, limit: int = WORST, screen: Screen = FILE) -> st
     reasons = Counter(one.reason for one in result.of("not comparable", "not compared"))
     if reasons:
         blocks.append("\n".join(f"{count} values not compared: {reason}" for reason, count in reasons.most_common()))
-    notes = Counter(f"{one.method}: {one.note}" for one in result.compared if one.note)
+    notes = Counter(f"{one.method}: {one.note}" for one in result.judged if one.note and one.outcome in COMPARED)
     if notes:
         blocks.append("\n".join(f"note: {note} ({count} values)" for note, count in sorted(notes.items())))
     return "\n\n".join(blocks)
