@@ -206,7 +206,7 @@ def _metric(name: str, version: str, registry: Registry) -> str:
 
 def _strangers(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, str]]:
     """Find the images that a registered data set on this machine does not hold."""
-    from rescale_bench.runner.plan import looked_at
+    from rescale_bench.runner.hashing import looked_at
 
     for name in rows["dataset"].unique():
         base = split_variant(name)[0] if "@" in name else name

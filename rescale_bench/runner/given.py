@@ -12,8 +12,9 @@ from rescale_bench.api.scales import NativeScales, parse_scales
 from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import MethodError, UnknownNameError, UsageError
 from rescale_bench.runner.cells import Given, Part, Picture, Plan
+from rescale_bench.runner.hashing import looked_at
 from rescale_bench.runner.pairing import FIELD, Pairs, find_pairs
-from rescale_bench.runner.plan import choose_codecs, choose_metrics, looked_at
+from rescale_bench.runner.plan import choose_codecs, choose_metrics
 from rescale_bench.runner.request import Request
 from rescale_bench.weights.choice import ChosenWeights
 

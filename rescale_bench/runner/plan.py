@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Any, get_args
 
 from rescale_bench.api.metrics import MetricGroup
@@ -19,6 +17,7 @@ from rescale_bench.datasets import find_dataset
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.roundtrip.tiling import draws, margin_of, why_whole
 from rescale_bench.runner.cells import NO_DAMAGE, Part, Picture, Plan, Steps
+from rescale_bench.runner.hashing import look_at_all
 from rescale_bench.runner.request import Request
 from rescale_bench.weights.choice import ChosenWeights, choose_weights, load_states
 
@@ -142,18 +141,10 @@ def _pictures(request: Request, registry: Registry, notes: list[str]) -> list[Pi
         files = dataset.images()
         if dataset.count is not None and len(files) != dataset.count:
             notes.append(f"{dataset.name}: {len(files)} images found where {dataset.count} are usual")
-        for file in files[: request.limit or None]:
-            found.append(Picture(dataset.name, file.name, str(file.path), crop, *looked_at(file.path)))
+        chosen = files[: request.limit or None]
+        for file, about in zip(chosen, look_at_all(file.path for file in chosen), strict=True):
+            found.append(Picture(dataset.name, file.name, str(file.path), crop, *about))
     return sorted(found, key=lambda picture: (-picture.size, picture.path))
-
-
-def looked_at(path: Path) -> tuple[str, int]:
-    """Give a file's SHA-256 and size; "" and 0 where it cannot be read."""
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest(), handle.tell()
-    except OSError:
-        return "", 0
 
 
 # --- parts -----------------------------------------------------------------------
