@@ -28,6 +28,7 @@ What the bytes of an LR file can hold when nobody has to look at it: Y-PSNR in d
 (Set5, Set14, the first 20 of BSD100). `ceiling-jxl` and `ceiling-jp2` code each HR image in at most the bytes of the
 PNG of its bicubic LR (*bpp_png*, bits per HR pixel), or (*raw*) in 24/s² bits per HR pixel. `pca` keeps as many
 unrounded numbers as the LR has, block by block. Section "Ceilings" of `docs/methods.md` says what each is, and is not.
+BSD100 was born as JPEG (quality about 95), which flatters every codec there.
 
 | data set | images | scale | bpp_png | jxl | jp2 | jxl raw | jp2 raw | pca | bicubic |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
