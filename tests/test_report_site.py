@@ -282,6 +282,7 @@ def test_pages_for_what_the_rows_hold(tmp_path, registry, site):
     trained = {"weights": "small", "weights_sha256": "a" * 64}
     tables = (
         rows(("bicubic",), images=5),
+        rows(("bicubic", "irn"), images=5, damage="noise:levels=1"),
         rows(("bicubic", "irn"), images=5, damage="noise:levels=2"),
         rows(("car-edsr", "irn"), images=5, **trained),
         rows(("top",), images=5, ceiling=True),
