@@ -77,8 +77,8 @@ def _overview(setting: Setting, scores: Sequence[Score]) -> Section:
             sign = NOT_NATIVE if any(score and not score.native for score in own) else ""
             cells = (scale_cell(scale), method_cell(label, sign), *map(_mean, own))
             rows.append(Row(cells, label, scale, trained[label], ruled=bool(rows) and place == 0))
-    notes = (f"{head.name} of every data set; – where a method was not measured.", *footnotes(scores))
-    return Section(setting, (marked(Table("", tuple(columns), tuple(rows))),), notes)
+    notes = ("–: not measured on this data set.", *footnotes(scores))
+    return Section(setting, (marked(Table(head.heading, tuple(columns), tuple(rows))),), notes)
 
 
 def _mean(score: Score | None) -> TableCell:
