@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.errors import UsageError
 from rescale_bench.plots.compose import Drawn, Panel, Plan, compose
+from rescale_bench.plots.filters import axis_title
 from rescale_bench.plots.labels import Anchor
 from rescale_bench.plots.rate import rate_axes
 from rescale_bench.plots.style import GREY, Style, styles
@@ -18,8 +20,13 @@ if TYPE_CHECKING:
 
 
 def front_figure(found: Sequence[Answer]) -> Figure:
-    """Draw one panel per answer: each method's own front, the front of all, the limit, and the best within it."""
+    """Draw one panel per answer: each method's own front, the front of all, the limit, the best within it.
+
+    Raises UsageError where nothing was measured on all images.
+    """
     drawn = [answer for answer in found if answer.candidates]
+    if not drawn:
+        raise UsageError("there is nothing to draw: no candidate was measured on all images")
     looks = styles({each.method for answer in drawn for each in answer.candidates}, None)
     notes = [
         "Lines: each method's own front over its scales, codecs and qualities; dots: its other settings; "
@@ -28,7 +35,7 @@ def front_figure(found: Sequence[Answer]) -> Figure:
         *(f"{answer.setting.name}: {answer.best.name}." for answer in drawn if answer.best),
     ]
     plan = Plan(
-        title=f"{drawn[0].column.name if drawn else ''} over bits: what to choose",
+        title=f"{drawn[0].head.about.title} over bits: what to choose",
         subtitle="; ".join(
             dict.fromkeys(f"protocol {answer.setting.protocol}, {answer.limits.text}" for answer in drawn)
         ),
@@ -69,8 +76,5 @@ def _draw(answer: Answer, looks: dict[str, Style], axes: Axes) -> Drawn:
             marker="o", markersize=12, markerfacecolor="none", color="black", linestyle="", zorder=4,
         )  # fmt: skip
     axes.set_xlabel("bits per HR pixel [bit/px] ← better")
-    arrow = {"up": "better →", "down": "← better", "none": ""}[answer.column.direction]
-    axes.set_ylabel(
-        " ".join(filter(None, (answer.column.name, answer.column.unit and f"[{answer.column.unit}]", arrow)))
-    )
+    axes.set_ylabel(axis_title(answer.head))
     return Drawn(anchors)
