@@ -75,8 +75,9 @@ def tidy(cells: pa.Table, metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFr
     of_metrics = _typed(described(of_metrics.assign(metric=pd.Series(labels, dtype=str))))
     about = [json.loads(text) for text in texts]
     of_entries = {name: [entry.get(key, DEFAULTS.get(name)) for entry in about] for name, key in OF_VALUE.items()}
-    entry = entries[owner, which]
-    found: dict[Any, Any] = {"value": values[owner, which]}
+    taken = owner * len(labels) + which  # places in the matrices, row by row
+    entry = entries.ravel()[taken]
+    found: dict[Any, Any] = {"value": values.ravel()[taken]}
     sources: tuple[tuple[Mapping[Any, Any], np.ndarray], ...] = (
         (columns, owner), (dict(of_metrics.items()), which), (of_entries, entry),
     )  # fmt: skip

@@ -32,6 +32,7 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     set in `images`; those of other cells than the table holds, or of only some seeds, are left out.
     Raises UsageError when there is no row.
     """
+    import numpy as np
     import pandas as pd
 
     if frame.empty:
@@ -46,9 +47,9 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
     if of_sets.any():
         members = _members(rows) if sets else {}
         rows = rows[~of_sets | rows["cell"].isin(members)]
-    repeated = pd.Series(group_codes(rows, CELL)).duplicated(keep="last").to_numpy()
-    if repeated.any():
-        rows = rows[~repeated]
+    measurements = group_codes(rows, CELL)
+    if (np.diff(np.sort(measurements)) == 0).any():
+        rows = rows[~pd.Series(measurements).duplicated(keep="last").to_numpy()]
     rows["image"] = _derived(rows, ("dataset", "image", "image_sha256"), _one_content)
     rows["metric"] = _derived(rows, ("metric", "metric_version"), _versioned)
     rows["label"] = _derived(rows, LABEL, _labels)
