@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 OF_VALUE = {"metric_version": "version", "value": "value", "status": "status", "error": "error", "note": "note"}
 """Column and its name in the entry of one metric in a journal line."""
+GROUP, DICTIONARY = 2**20, 2**24
+"""Rows of a group of a Parquet file, and bytes of a column's different texts that are held once in each."""
 TidyFormat = Literal["parquet", "csv", "json"]
 
 
@@ -258,8 +260,12 @@ def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
     from pyarrow import parquet
 
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-    with parquet.ParquetWriter(path, table.schema, store_schema=False) as writer:
-        writer.write_table(table)
+    place = table.column_names.index("cell") if "cell" in table.column_names else None
+    schema = table.schema if place is None else table.schema.set(place, pa.field("cell", pa.string()))
+    # Each group of rows holds the keys of its own cells, each once.
+    with parquet.ParquetWriter(path, schema, store_schema=False, dictionary_pagesize_limit=DICTIONARY) as writer:
+        for start in range(0, max(1, len(frame)), GROUP):
+            writer.write_table(table.slice(start, GROUP).cast(schema))
         writer.add_key_value_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
 
 
