@@ -42,10 +42,14 @@ from rescale_bench.cli.screen import folded, plain_where_needed, terminal_width
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.machine.printable import printable
 
-VERBS = (
-    run, score, info, table, choose, plot, robustness, report, export, merge, compare, check, published, claims,
-    distribution, site, submit, prepare, train, verify, new_plugin, shrink, doctor,
-)  # fmt: skip
+VERBS = {
+    "Measure": (run, score, shrink),
+    "Read": (table, choose, plot, report, compare, distribution, export),
+    "Check": (check, published, claims, robustness, verify),
+    "Share": (merge, submit, site),
+    "Set up and extend": (info, doctor, prepare, train, new_plugin),
+}
+"""By what people need."""
 EPILOG = """exit codes: 0 done, 1 some cells failed (results kept), 2 usage,
 configuration, or a folder or disk that cannot be used (results kept),
 3 regression found, 4 nothing comparable, 130 interrupted.
@@ -66,6 +70,21 @@ class Parser(argparse.ArgumentParser):
         """Exit with 2 and one line on stderr."""
         line = f"{self.prog}: {printable(message)} (see {self.prog} --help)"
         self.exit(2, folded(line, terminal_width(sys.stderr)) + "\n")
+
+
+class Verbs:
+    """What the verbs' modules are given to add themselves to; it keeps a line on each for the help of the program."""
+
+    def __init__(self, parsers: Any) -> None:
+        """Take what argparse's add_subparsers returns."""
+        self.parsers, self.lines = parsers, list[str]()
+
+    def add_parser(self, name: str, **more: Any) -> Any:
+        """Add a verb; its summary heads its own help, too."""
+        summary = str(more.pop("help"))
+        self.lines += textwrap.wrap(summary, 79, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
+        more.setdefault("description", summary[:1].upper() + summary[1:] + ".")
+        return self.parsers.add_parser(name, **more)
 
 
 class Version(argparse.Action):
@@ -90,12 +109,15 @@ class Version(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all verbs."""
-    parser = Parser(prog="rescale-bench", description=textwrap.fill(rescale_bench.__doc__ or "", 79), epilog=EPILOG,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = Parser(prog="rescale-bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action=Version, nargs=0, help="print versions and the device, and stop")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    for module in VERBS:
-        module.add(verbs)
+    verbs: Any = Verbs(parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser))
+    verbs.lines.append(textwrap.fill(rescale_bench.__doc__ or "", 79))
+    for need, modules in VERBS.items():
+        verbs.lines += ["", f"{need}:"]
+        for module in modules:
+            module.add(verbs)
+    parser.description = "\n".join(verbs.lines)
     return parser
 
 
