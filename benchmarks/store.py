@@ -35,7 +35,7 @@ METHODS = (
 )
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr,bpp_png,seconds_down,seconds_up,params"
 SETS, SCALES = 5, "1.1:4.0"
-VERBS = ("open", "table", "rank", "check", "compare", "merge", "resume", "report")
+VERBS = ("seal", "open", "table", "rank", "check", "compare", "merge", "resume", "report")
 
 
 def images(folder: Path, count: int) -> str:
@@ -82,6 +82,9 @@ def commands(python: str, folder: Path, asked: list[str]) -> Iterator[tuple[str,
         "import sys, pathlib\ntry:\n from rescale_bench.runs.store import Store\n"
         "except ImportError:\n from rescale_bench.store import Store\nStore(pathlib.Path(sys.argv[1])).close()"
     )
+    # The first opening of a folder of an earlier version seals its journal.
+    yield "seal", [python, "-c", code, run]
+    yield "seal", [python, "-c", code, other]
     yield "open", [python, "-c", code, run]
     yield "table", [*cli, "table", "-i", run]
     yield "rank", [*cli, "table", "-i", run, "--rank"]

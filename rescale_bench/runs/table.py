@@ -230,7 +230,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
     for column in table.select_dtypes(include=["object", "string", "category"]).columns:
         kinds = table[column].cat.categories if table[column].dtype == "category" else table[column].unique()
-        texts = [text for text in kinds if isinstance(text, str) and not text.isprintable()]
+        texts = [text for text in kinds.tolist() if isinstance(text, str) and not text.isprintable()]
         if texts:
             named = {text: printable(text) for text in texts}
             if table[column].dtype == "category":
