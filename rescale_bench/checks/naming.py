@@ -16,6 +16,7 @@ from rescale_bench.api.scales import exact, is_integer
 from rescale_bench.api.specs import method_label
 from rescale_bench.runs.schema import KEY, plain_text
 from rescale_bench.runs.table import complete
+from rescale_bench.tables.rows import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,10 +104,14 @@ class MeanKey:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Iterator[MeanKey]:
         """Say of each tidy row what it is part of; columns that are missing have their defaults."""
-        frame = complete(frame)
-        for row in zip(*(frame[name].tolist() for name in (*NAMED, *OTHERS)), strict=True):
+        names = [*NAMED, *OTHERS]
+        frame = complete(frame)[names]
+        places, first = distinct(frame, names)
+        keys = []
+        for row in frame.iloc[first].itertuples(index=False, name=None):
             texts = tuple(map(plain_text, row))
-            yield cls(others=texts[len(NAMED) :], **dict(zip(NAMED, texts, strict=False)))
+            keys.append(cls(others=texts[len(NAMED) :], **dict(zip(NAMED, texts, strict=False))))
+        return map(keys.__getitem__, places.tolist())
 
 
 def method_names() -> list[MethodName]:
