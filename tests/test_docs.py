@@ -103,6 +103,8 @@ def test_everything_registered_is_on_its_page(kind):
     registry = load_registry()
     text = (DOCS / f"{kind}.md").read_text()
     names = set(getattr(registry, kind)) | ({rule.form for rule in registry.rules} if kind == "methods" else set())
+    if kind == "metrics":  # those of each codec stand there once, as bpp_CODEC
+        names = {re.sub(rf"^(bpp_(?:lr_)?)({'|'.join(registry.codecs)})$", r"\1CODEC", name) for name in names}
     assert len(names) >= 5
     assert {name for name in names if not re.search(rf"`{re.escape(name)}[`:]", text)} == set()
 
