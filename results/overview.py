@@ -9,6 +9,7 @@ runs resume, so a second call measures only what is missing.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,7 +18,7 @@ from equal_budget import HERE, command
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rescale_bench.plots.style import RC, Style, styles
+from rescale_bench.plots.style import GREY, RC, styles
 from rescale_bench.runs.folder import read_table
 
 FIGURE = HERE.parent / "docs" / "images" / "overview.png"
@@ -31,16 +32,20 @@ LOOKS = {name.partition(":")[0]: style for name, style in styles([*SYSTEMS, CEIL
 def means(run: str) -> pd.DataFrame:
     """Average PSNR over the images of a run; of two weights of a method, those that a run looks up first count."""
     rows = read_table(Path(run))
-    rows = rows[(rows["metric"] == "psnr_y") & (rows["status"] == "ok")]
+    rows = rows[(rows["metric"] == "psnr_y") & (rows["status"] == "ok") & (rows["codec"] == "png")]
     rows = rows.assign(scale=rows["scale"].astype(float))
     found = rows.groupby(["method", "scale", "damage", "weights"], observed=True)["value"].mean().reset_index()
     return found.drop_duplicates(["method", "scale", "damage"])  # "pilot" comes before "small" here, too
 
 
-def line(axes: Axes, x: list[float], y: list[float], name: str, look: Style, **more: str) -> None:
-    """Draw a method and write its name at the end of its line."""
-    axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line, label=name, **more)  # type: ignore[arg-type]  # matplotlib's own
-    axes.annotate(name, (x[-1], y[-1]), (5, 0), textcoords="offset points", va="center", color=look.ink)
+def label(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
+    """Write the names of methods right of the ends of their lines, apart from each other."""
+    low, high = axes.get_ylim()
+    gap, above = (high - low) / 18, high
+    axes.set_ylim(low - 2.5 * gap, high)
+    for name, (x, y) in sorted(ends.items(), key=lambda item: -item[1][1]):
+        above = min(y, above - gap)
+        axes.annotate(name, (x, above), (7, 0), textcoords="offset points", va="center", color=LOOKS[name].ink)
 
 
 def draw(sweep: pd.DataFrame, damaged: pd.DataFrame) -> None:
@@ -48,26 +53,27 @@ def draw(sweep: pd.DataFrame, damaged: pd.DataFrame) -> None:
     with mpl.rc_context(RC):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        for name in (CEILING, *SYSTEMS):
-            rows = sweep[sweep["method"] == name]
-            if name == CEILING:
-                left.plot(rows["scale"], rows["value"], color="#595959", linestyle=(0, (1.4, 1.4)))
-                left.annotate("JPEG XL of HR\nin as many bytes", (1.9, 51.5), color="#595959")
-            elif len(rows) > 3:
-                line(left, list(rows["scale"]), list(rows["value"]), name, LOOKS[name])
-            else:
-                left.plot(rows["scale"], rows["value"], color=LOOKS[name].colour, marker=LOOKS[name].marker, ls="")
-                end = (rows["scale"].iloc[-1], rows["value"].iloc[-1])
-                left.annotate(name, end, (5, 0), textcoords="offset points", va="center", color=LOOKS[name].ink)
-        left.set(title="Restored picture over scale", xlabel="scale", ylabel="PSNR of Y [dB], Set5", xlim=(1, 5.4))
-        left.set_xticks([1, 2, 3, 4])
-        places = range(len(JPEGS))
+        rows = sweep[sweep["method"] == CEILING]
+        left.plot(rows["scale"], rows["value"], color=GREY, linestyle=(0, (1.4, 1.4)))
+        left.annotate("JPEG XL of the picture itself\nin as many bytes", (2.05, 50.5), color=GREY)
+        places = list(range(len(JPEGS)))
+        ends, bottom = {}, {}
         for name in SYSTEMS:
-            rows = damaged[damaged["method"] == name].set_index("damage")["value"]
-            line(right, list(places), [rows["" if one == "none" else one] for one in JPEGS], name, LOOKS[name])
+            look, rows = LOOKS[name], sweep[sweep["method"] == name]
+            style = look.line if len(rows) > 3 else ""
+            left.plot(rows["scale"], rows["value"], color=look.colour, marker=look.marker, linestyle=style)
+            ends[name] = (rows["scale"].iloc[-1], rows["value"].iloc[-1])
+            found = damaged[damaged["method"] == name].set_index("damage")["value"]
+            values = [found["" if one == "none" else one] for one in JPEGS]
+            right.plot(places, values, color=look.colour, marker=look.marker, linestyle=look.line)
+            bottom[name] = (places[-1], values[-1])
+        left.set(title="Restored picture over scale", xlabel="scale", ylabel="PSNR of Y [dB], Set5", xlim=(1, 5.5))
+        left.set_xticks([1, 2, 3, 4])
         words = [one.split(":")[1] if ":" in one else "PNG" for one in JPEGS]
-        right.set(title="The small picture is saved as JPEG (×2)", xlabel="JPEG quality", xlim=(-0.3, 7.6))
-        right.set_xticks(list(places), words)
+        right.set(title="×2, the small picture saved as JPEG", xlabel="JPEG quality", xlim=(-0.3, 8.2))
+        right.set_xticks(places, words)
+        label(left, ends)
+        label(right, bottom)
         figure.savefig(FIGURE, dpi=130)
 
 
