@@ -112,7 +112,7 @@ def test_what_was_not_tried_is_said(rows):
     assert "Left out, lossless on 7 of 7 images, 0.4 bit/px: direct ×1 png." in text
     assert "bicubic ×4 with 4 of 5 codec settings" in text
     assert unused(rows, ["jpeg", "avif", "jxl"], ["irn", "bicubic", "aidn"]) == (
-        "Not in this run: the codecs jxl, and 1 methods of `list methods`."
+        "Not in this run: the codecs jxl, and other methods of `list methods`."
     )
 
 

@@ -272,12 +272,12 @@ def _shortened(what: str, names: Sequence[str]) -> list[str]:
 
 
 def unused(frame: pd.DataFrame, codecs: Iterable[str], methods: Iterable[str]) -> str:
-    """Say which codecs of an installation a run does not hold, and how many methods; "" for none."""
+    """Say which codecs of an installation a run does not hold, and whether it lacks methods; "" for none."""
     held = {str(codec).partition(":")[0] for codec in frame["codec"].unique()} if "codec" in frame else set()
     absent = sorted(set(codecs) - held)
-    others = len(set(methods) - set(frame["method"].unique()))
+    others = set(methods) - set(frame["method"].unique())
     parts = [f"the codecs {', '.join(absent)}"] if absent else []
-    parts += [f"{others} methods of `list methods`"] if others else []
+    parts += ["other methods of `list methods`"] if others else []
     return f"Not in this run: {', and '.join(parts)}." if parts else ""
 
 
