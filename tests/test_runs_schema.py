@@ -52,7 +52,7 @@ def test_rows_of_schema_1_are_read(name):
 def test_a_folder_and_its_export_are_one_to_check_and_compare():
     folder, export = read_table(HERE / "run"), read_table(HERE / "rows.csv")
     result = check(folder, export)
-    assert (result.exit_status, len(result.compared)) == (0, 16)
+    assert (result.exit_status, len(result.comparisons)) == (0, 16)
     assert compare_runs(folder, export).exit_status == 0
 
 

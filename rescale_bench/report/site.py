@@ -193,7 +193,7 @@ def _boards(sections: Sequence[Section], links: Mapping[str, str]) -> tuple[Boar
         columns = [column for table in section.tables for column in table.columns]
         scales = {row.scale for row in rows} | {column.scale for column in columns}
         ordered = tuple(sorted(scales - {""}, key=Decimal))
-        made.append(Board(f"board-{number}", section.setting, ordered, str(parts.board(section, links))))
+        made.append(Board(f"board-{number}", section.setting, ordered, parts.board(section, links)))
     return tuple(made)
 
 
