@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from rescale_bench.plots.style import GREY, RC, styles
 from rescale_bench.runs.folder import read_table
 
-FIGURE = HERE.parent / "docs" / "images" / "overview.png"
+NAME = "overview"
+FIGURE = HERE.parent / "docs" / "images" / f"{NAME}.png"
 SCALES = "1.1,1.3,1.5,1.7,1.9,2,2.1,2.5,3,3.4,4"
 CEILING = "ceiling-jxl"
 SYSTEMS = ("aidn", "irn-type3", "bicubic+edsr-baseline", "bicubic")

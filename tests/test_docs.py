@@ -131,7 +131,8 @@ def test_every_picture_is_shown_drawn_and_small():
     shown = {name for page in PAGES for name in re.findall(r"\(images/(.+?)\.png\)", page.read_text())}
     committed = {path.stem for path in (DOCS / "images").glob("*.png")}
     assert shown == committed
-    scripts = (DOCS / "pictures.py", DOCS / "diagrams.py", DOCS.parent / "results" / "equal_budget.py")
+    results = DOCS.parent / "results"
+    scripts = (DOCS / "pictures.py", DOCS / "diagrams.py", results / "equal_budget.py", results / "overview.py")
     source = "".join(script.read_text() for script in scripts)
     assert {name for name in committed if f'"{name.removeprefix("method-")}"' not in source} == set()
     assert max(path.stat().st_size for path in (DOCS / "images").glob("*.png")) < 100_000

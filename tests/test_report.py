@@ -295,7 +295,8 @@ def test_random_weights_are_not_publishable(tmp_path, page):
     ]
     parsed = Page(page(make_run(tmp_path / "run", keep=False, extra=extra)))
     rows = [attrs for attrs in parsed.all("tr") if attrs.get("data-method", "").startswith("random-net")]
-    assert [row["class"].strip() for row in rows] == ["unpublishable"] * 2
+    assert len(rows) >= 2  # in the leaderboard; "More than a mean" has it again
+    assert {row["class"].strip() for row in rows} == {"unpublishable"}
     assert "[random: not publishable]" in parsed.text
     assert len(parsed.all("span", _class="badge")) == 1  # among the weights
 
