@@ -8,10 +8,10 @@ multiply-accumulates) take random weights of the published sizes.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+from equal_budget import command
 from PIL import Image
 
 from rescale_bench.api.registry import load_registry
@@ -80,15 +80,6 @@ def crops(folder: Path) -> Path:
             left, top = ((side - SIDE) // 2 for side in image.size)
             image.crop((left, top, left + SIDE, top + SIDE)).save(place / f"{file.name}.png")
     return place
-
-
-def command(*arguments: str) -> str:
-    """Run rescale-bench and return what it prints."""
-    program = [sys.executable, "-m", "rescale_bench", *arguments]
-    done = subprocess.run(program, check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)}: exit {done.returncode}")
-    return done.stdout
 
 
 def main(runs: Path) -> None:

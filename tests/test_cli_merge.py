@@ -8,8 +8,7 @@ import pytest
 import toys
 
 from rescale_bench.cli import main
-from rescale_bench.runs.folder import read_table
-from rescale_bench.runs.journal import read_journal
+from rescale_bench.runs.folder import Run, read_table
 from rescale_bench.runs.store import Store
 
 RUN = ["run", "--metrics", "psnr_y,ssim_y,seconds_up", "--threads", "1"]
@@ -40,7 +39,9 @@ def merge(capsys, *arguments):
 
 
 def values(folder):
-    return {cell: {m: e["value"] for m, e in found["values"].items()} for cell, found in read_journal(folder).items()}
+    return {
+        cell: {m: e["value"] for m, e in found["values"].items()} for cell, found in Run(folder.parent).lines().items()
+    }
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_what_each_source_said_of_itself_is_kept(tmp_path, out, capsys):
     assert (out / "sources" / "2-b" / "env.json").read_bytes() == (b / "env.json").read_bytes()
     again = tmp_path / "again"
     assert merge(capsys, c, out, "-o", again)[0] == 0
-    assert {found["source"] for found in read_journal(again / "journal.jsonl").values()} == {
+    assert {found["source"] for found in Run(again).lines().values()} == {
         "1-c", "2-out/1-a", "2-out/2-b",
     }  # fmt: skip
     assert (again / "sources" / "2-out" / "sources" / "1-a" / "run.json").is_file()
@@ -124,7 +125,7 @@ def test_a_failure_hides_nothing_and_clocks_may_differ(tmp_path, out, capsys, pr
         folders = [write(tmp_path / n, one, clock) for n, one, clock in zip(names, order, clocks, strict=True)]
         target = out.with_name(names[0])
         assert merge(capsys, *folders, "-o", target, *prefer)[0] == 0
-        found = read_journal(target / "journal.jsonl")
+        found = Run(target).lines()
         assert found[f"{1:024x}"]["status"] == "ok"
         assert found[f"{1:024x}"]["values"]["psnr_y"]["value"] == 30.0
         clock = found[f"{2:024x}"]["values"]["seconds_up"]["value"]

@@ -11,8 +11,8 @@ import pytest
 
 from rescale_bench.cli import main
 from rescale_bench.errors import StoreError
-from rescale_bench.runs.folder import read_table
-from rescale_bench.runs.journal import read_journal, sealed, unsealed
+from rescale_bench.runs.folder import Run, read_table
+from rescale_bench.runs.journal import sealed, unsealed
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_damage_in_the_middle_is_named_and_costs_one_cell(world, run, kind, capf
         assert f"{run / 'journal.jsonl'}, line 5 is damaged; delete it" in said[0]
     assert (run / "journal.jsonl").read_bytes() == before
     replace_line(run, 5, lambda line: b"")
-    missing = 16 - len(read_journal(run / "journal.jsonl"))
+    missing = 16 - len(Run(run).lines())
     assert missing == (2 if kind == "lost line break" else 1)
     assert main(world.arguments(run)) == 0
     assert f"{missing} cells measured, {16 - missing} taken from the store" in capfd.readouterr().err
@@ -78,14 +78,14 @@ def test_damage_in_the_middle_is_named_and_costs_one_cell(world, run, kind, capf
 def test_every_flipped_bit_of_a_line_is_seen(run):
     journal = run / "journal.jsonl"
     raw = journal.read_bytes().splitlines(keepends=True)[0]
-    good = read_journal(journal)
+    good = Run(journal.parent).lines()
     first = next(iter(good))
     for position in range(len(raw) - 1):
         damaged = bytearray(raw)
         damaged[position] ^= 1 << position % 8
         journal.write_bytes(bytes(damaged))
         try:
-            found = read_journal(journal)
+            found = Run(journal.parent).lines()
         except StoreError:
             continue
         # Only a bit of the checksum itself can go unseen: no number moves.
@@ -162,7 +162,7 @@ def test_a_clock_set_back_between_two_runs(world, run, capfd):
     assert main([*world.arguments(run, "--limit", "1"), "-q"]) == 0
     capfd.readouterr()
     # The rest was measured by a run that was killed before it wrote its table, and at an earlier time.
-    known = set(read_journal(journal))
+    known = set(Run(journal.parent).lines())
     journal.write_bytes(
         journal.read_bytes() + b"".join(line for line in lines if unsealed(line.decode())["cell"] not in known)
     )

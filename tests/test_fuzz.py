@@ -17,8 +17,7 @@ from rescale_bench.datasets.selection import find_dataset
 from rescale_bench.errors import ImageError, RescaleBenchError, StoreError, UsageError, WeightsError
 from rescale_bench.images.files import max_pixels_setting, read_image
 from rescale_bench.protocols.named import border, crop_multiple
-from rescale_bench.runs.folder import read_table
-from rescale_bench.runs.journal import read_journal
+from rescale_bench.runs.folder import Run, read_table
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.store import Store
 from rescale_bench.weights.stored import read_header
@@ -171,7 +170,7 @@ def test_journal_lines(scratch, changes, values, dropped):
     line = json.dumps({key: value for key, value in changed.items() if key not in dropped})
     folder = journal_of(scratch, [json.dumps(GOOD), line, line])
     with contextlib.suppress(StoreError):
-        assert 1 <= len(read_journal(folder / "journal.jsonl")) <= 2
+        assert 1 <= len(Run(folder).lines()) <= 2
     with contextlib.suppress(StoreError):
         assert "c" in set(read_table(folder)["cell"])
     with contextlib.suppress(StoreError), Store(folder) as store:

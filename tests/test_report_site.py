@@ -46,6 +46,7 @@ def lines(folder, registry, *tables):
         ({"image_sha256": ""}, "an image without its SHA-256"),
         ({"dataset": "photos"}, "an image that is not of photos"),
         ({"value": float("nan")}, "no value"),
+        ({"tolerance": "much"}, "a tolerance that is not a number"),
     ],
 )
 def test_rows_that_cannot_count_are_left_out_with_the_reason(tmp_path, registry, changes, reason):
@@ -55,6 +56,11 @@ def test_rows_that_cannot_count_are_left_out_with_the_reason(tmp_path, registry,
     (line,) = admitted.refusals
     assert re.match(r"run1: mine\b.*: .*\(2 rows left out\)", line)
     assert reason in line
+
+
+def test_a_data_set_of_an_odd_name_ends_nothing(tmp_path, registry):
+    admitted = admit(files(tmp_path, rows(), rows(dataset="set@home")), registry)
+    assert set(admitted.rows["dataset"]) == {*rows()["dataset"], "set@home"}
 
 
 def test_nothing_that_may_be_published_is_an_error(tmp_path, registry):

@@ -27,7 +27,11 @@ def unsealed(tmp_path, monkeypatch):
     first = kept_run.line(1, "nearest", "one", "2")
     extra = [
         kept_run.failed(first, "no"),  # wipes nothing
-        first | {"values": {"ssim_y": {"status": "ok", "version": "1", "value": float("inf")}}, "note": "odd"},
+        first
+        | {
+            "values": {"ssim_y": {"status": "ok", "version": "1", "value": float("inf"), "new": [1, "x"]}},
+            "note": "odd",
+        },
         kept_run.failed(kept_run.line(90, "bicubic", "x", "2"), "twice"),
         kept_run.failed(kept_run.line(90, "bicubic", "x", "2"), "thrice"),
     ]
@@ -74,6 +78,7 @@ def test_what_was_sealed_reads_as_before(unsealed, run, tmp_path):
     pd.testing.assert_frame_equal(read_table(run), expected, check_exact=True)
     assert Run(run).lines() == Run(unsealed).lines()
     assert Run(run).lines()[f"{1:024x}"]["note"] == "odd"
+    assert Run(run).lines()[f"{1:024x}"]["values"]["ssim_y"]["new"] == [1, "x"]  # of a later version: kept
     assert Run(run).lines()[f"{90:024x}"]["error"] == "thrice"
     shutil.copytree(unsealed, tmp_path / "at once")
     with Store(tmp_path / "at once") as store:  # a long journal of an earlier version

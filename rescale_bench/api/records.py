@@ -126,8 +126,10 @@ class Codec:
     """One line for lists."""
 
     lossless: bool
-    """Decoding gives back what was encoded; the harness checks it, unless an option `quality`, `distance` or `rate` is
-    above 0."""
+    """Decoding gives back what was encoded; the harness checks it."""
+
+    lossy_option: str = "quality"
+    """The option that makes a lossless codec lossy where it is above 0."""
 
     extension: str
     """Of the file, with its dot."""

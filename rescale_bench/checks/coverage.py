@@ -15,6 +15,7 @@ from rescale_bench.api.specs import parse_spec
 from rescale_bench.checks.explanations import within
 from rescale_bench.checks.naming import PUBLISHED, MethodName, MetricName, method_names, metric_names
 from rescale_bench.checks.published import Comparison, Published, compare, named_method
+from rescale_bench.checks.published_tables import FORMATS
 from rescale_bench.checks.tolerances import Given
 from rescale_bench.errors import RescaleBenchError, UnknownNameError
 from rescale_bench.machine.printable import encodable
@@ -164,9 +165,9 @@ def render_coverage(covered: Sequence[Covered], runs: bool, form: str = "plain",
 
     Raises UnknownNameError for another format.
     """
-    if form not in ("plain", "markdown"):
-        if form not in ("csv", "json"):
-            raise UnknownNameError("format", form, ("plain", "markdown", "csv", "json"))
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    if form in ("csv", "json"):
         return render_records([_record(one) for one in covered], form)
     reasons = reasons_table(covered)
     table = coverage_table(covered, runs)

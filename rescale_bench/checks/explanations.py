@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rescale_bench.api.records import Protocol
-from rescale_bench.checks.naming import MeanKey
+from rescale_bench.checks.naming import UNSTATED, MeanKey
 from rescale_bench.checks.published import Comparison
 from rescale_bench.checks.rescoring import Pictures
 from rescale_bench.checks.switches import MOST, SCORES, Change, changes, reruns, spelled
@@ -201,7 +201,7 @@ def _settle(
         search.fitting, key=lambda trial: (-support[search.group, trial.change], abs(trial.difference), trial.text)
     )
     best = ranked[0] if ranked else None
-    wanted = [search.one.expected] if search.one.expected not in ("", "unstated", key.protocol) else []
+    wanted = [search.one.expected] if search.one.expected not in ("", UNSTATED, key.protocol) else []
     return Explanation(
         tolerance=search.tolerance,
         change=best,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+UNSTATED = "unstated"
+"""In place of a protocol that the paper does not say."""
 PUBLISHED = "published"
 """The tag of the weights that a paper's authors gave out."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rescale_bench.checks.naming import MethodName, MetricName, method_names, metric_names
+from rescale_bench.checks.naming import UNSTATED, MethodName, MetricName, method_names, metric_names
 from rescale_bench.checks.published import DATASETS, Published, meant_metrics, named_method, same_file
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.tables.paper import PrintedNumber
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rescale_bench.api.registry import Registry
 
 ALL = "all"
-UNSTATED = "unstated"
 
 
 def printed_numbers(

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.api.scales import parse_scale
 from rescale_bench.api.specs import label, parse_spec
-from rescale_bench.checks.naming import MeanKey, MethodName, MetricName, method_name, method_names, metric_names
+from rescale_bench.checks.naming import (
+    UNSTATED,
+    MeanKey,
+    MethodName,
+    MetricName,
+    method_name,
+    method_names,
+    metric_names,
+)
 from rescale_bench.codecs import is_lossless
 from rescale_bench.errors import UnavailableError, UsageError
 from rescale_bench.machine.printable import printable
@@ -180,7 +188,7 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
 def named_method(row: Published, names: Sequence[MethodName]) -> MethodName:
     """Find what a published row means; a table of one's own may call methods and metrics by our names."""
     return method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or MethodName(
-        row.source, row.table, row.method, row.scale, row.dataset, row.method, "unstated", ""
+        row.source, row.table, row.method, row.scale, row.dataset, row.method, UNSTATED, ""
     )
 
 
@@ -230,7 +238,7 @@ def _pairs(
 
 def _reasons(key: MeanKey, variant: str, protocol: str, count: int) -> Iterator[str]:
     """Say why a number is measured otherwise than the published one."""
-    if protocol == "unstated":
+    if protocol == UNSTATED:
         yield "published protocol unstated"
     elif key.protocol != protocol:
         yield f"published under {protocol}"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 CODECS = (PNG, JPEGLS, JP2, JXL, WEBP, JPEG, AVIF, FLIF)
-LOSSY = ("quality", "distance", "rate")
-"""Options of lossless codecs that make them lossy where they are above 0."""
 
 
 @hookimpl
@@ -29,9 +27,9 @@ def rescale_bench_codecs() -> Iterable[Codec]:
 def is_lossless(codec: Codec, options: Mapping[str, Value]) -> bool:
     """Tell whether decoding must give the input back under these options.
 
-    A codec whose record says lossless is lossy only when one of its options LOSSY is above 0 (`webp:80`).
+    A codec whose record says lossless is lossy only where its lossy_option is above 0 (`webp:80`).
     """
-    return codec.lossless and not any(options.get(name) for name in LOSSY)
+    return codec.lossless and not options.get(codec.lossy_option)
 
 
 def encode_decode(codec: Codec, pixels: np.ndarray, options: Mapping[str, Value]) -> tuple[bytes, np.ndarray]:

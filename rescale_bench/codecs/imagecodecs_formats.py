@@ -105,6 +105,7 @@ JXL = Codec(
     name="jxl",
     summary="JPEG XL lossless, or lossy at a distance (jxl:distance=1)",
     lossless=True,
+    lossy_option="distance",
     extension=".jxl",
     encode=encode_jxl,
     decode=decode_jxl,

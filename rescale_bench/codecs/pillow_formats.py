@@ -108,6 +108,7 @@ JP2 = Codec(
     name="jp2",
     summary="JPEG 2000 lossless with the reversible colour transform, or lossy at a rate (jp2:4)",
     lossless=True,
+    lossy_option="rate",
     extension=".jp2",
     encode=encode_jp2,
     decode=decode,

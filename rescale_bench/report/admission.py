@@ -144,7 +144,7 @@ def _within(admitted: pd.DataFrame | None, rows: pd.DataFrame, registry: Registr
     """Leave out the images of a registered data set that are more than it holds; those of earlier runs come first."""
     lines = []
     for name in rows["dataset"].unique():
-        record = registry.datasets.get(split_variant(name)[0] if "@" in name else name)
+        record = registry.datasets.get(_base(name))
         if record is None or record.count is None:
             continue
         before = [] if admitted is None else list(admitted.loc[admitted["dataset"] == name, "image"].unique())
@@ -154,6 +154,14 @@ def _within(admitted: pd.DataFrame | None, rows: pd.DataFrame, registry: Registr
             rows = rows[(rows["dataset"] != name) | ~rows["image"].isin(extra)]
             lines.append(f"{name}: more images than its {record.count}: {', '.join(extra[:3])} left out")
     return rows, lines
+
+
+def _base(dataset: str) -> str:
+    """Name a data set without its variant; a stranger's name may be anything."""
+    try:
+        return split_variant(dataset)[0]
+    except UsageError:
+        return dataset
 
 
 # --- single rows -----------------------------------------------------------------
@@ -178,6 +186,8 @@ def _faults(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, Any]]
     trained = {tag: publishable(tag) for tag in rows["weights"].unique()}
     yield ~rows["weights"].map(trained).astype(bool), "random weights, or code without a version"
     yield (rows["weights"] != "") & (rows["weights_sha256"] == ""), "weights without their SHA-256"
+    readable = {text: _is_tolerance(text) for text in rows["tolerance"].unique()}
+    yield ~rows["tolerance"].map(readable).astype(bool), "a tolerance that is not a number"
     yield (rows["origin"] != "run") & ~(rows["lr_height"].astype(float) > 0), "made elsewhere, without LR files"
     yield (rows["image"] != "") & (rows["image_sha256"] == ""), "an image without its SHA-256"
     for columns, told in ((("protocol", "protocol_version"), _protocol), (("metric", "metric_version"), _metric)):
@@ -187,6 +197,14 @@ def _faults(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, Any]]
             if text:
                 yield (rows[columns[0]] == name) & (rows[columns[1]] == version), text
     yield from _strangers(rows, registry)
+
+
+def _is_tolerance(text: str) -> bool:
+    try:
+        Tolerance.parse(text)
+    except UsageError:
+        return False
+    return True
 
 
 def _protocol(name: str, version: str, registry: Registry) -> str:
@@ -206,17 +224,18 @@ def _metric(name: str, version: str, registry: Registry) -> str:
 
 def _strangers(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, str]]:
     """Find the images that a registered data set on this machine does not hold."""
-    from rescale_bench.runner.hashing import looked_at
+    from rescale_bench.runner.hashing import look_at_all
 
     for name in rows["dataset"].unique():
-        base = split_variant(name)[0] if "@" in name else name
+        base = _base(name)
         if base not in registry.datasets:
             continue
         try:
             files = registry.datasets[base].images()
         except RescaleBenchError:
             continue  # not on this machine
-        known = {file.name: looked_at(file.path)[0] for file in files}
+        hashes = look_at_all(file.path for file in files)
+        known = {file.name: digest for file, (digest, _) in zip(files, hashes, strict=True)}
         wrong = rows["image"].map(known).fillna("") != rows["image_sha256"]
         yield (rows["dataset"] == name) & (rows["image"] != "") & wrong, f"an image that is not of {base}"
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 VALUE, ENTRY = "value ", "entry "
 """Before the label of a metric: the names of its two columns."""
-OF_ENTRY = ("status", "version", "error", "note")
-"""What an entry says beside its value."""
 TEXTS = (*(column.name for column in OF_CELL if column.type == "text" and column.name != "cell"), "status", "error")
 CHUNK = 5_000
 """Lines that are parsed before they become columns."""
@@ -61,7 +59,7 @@ def _laid_out(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
     known = {*columns, "values", "crc"}
     more = [{name: value for name, value in line.items() if name not in known} for line in lines]
     columns["more"] = pa.array([_json(each) if each else None for each in more], pa.string())
-    texts: dict[tuple[str | None, ...], str] = {}
+    texts: dict[str, str] = {}
     for label in dict.fromkeys(label for line in lines for label in line["values"]):
         entries = [line["values"].get(label) for line in lines]
         columns[VALUE + label] = pa.array([entry and entry.get("value") for entry in entries], pa.float64())
@@ -70,12 +68,13 @@ def _laid_out(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table({**columns, **{name: columns[name].dictionary_encode() for name in names}})
 
 
-def _rest(entry: Mapping[str, Any], texts: dict[tuple[str | None, ...], str]) -> str:
+def _rest(entry: Mapping[str, Any], texts: dict[str, str]) -> str:
     """Write an entry without its value; texts: those written before."""
-    said = tuple(entry.get(name) for name in OF_ENTRY)
-    if said not in texts:
-        texts[said] = _json({name: text for name, text in zip(OF_ENTRY, said, strict=True) if text is not None})
-    return texts[said]
+    said = {name: text for name, text in entry.items() if name != "value" and text is not None}
+    known = repr(said)
+    if known not in texts:
+        texts[known] = _json(said)
+    return texts[known]
 
 
 def _json(content: Mapping[str, Any]) -> str:
@@ -107,9 +106,9 @@ def _of_metric(name: str) -> bool:
 
 
 def settled(cells: pa.Table) -> pa.Table:
-    """Make one row of each cell, by the rules of journal.settle: the latest wins, value by value.
+    """Make one row of each cell: the latest line wins, value by value; a failure wipes nothing measured.
 
-    A failure wipes nothing measured. Cells stay in the order in which they first appear.
+    Cells stay in the order in which they first appear.
     """
     import numpy as np
     import pyarrow as pa

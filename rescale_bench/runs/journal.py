@@ -90,14 +90,6 @@ def repair(path: Path, notes: list[str]) -> None:
             handle.truncate(end)
 
 
-def read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the cells of a journal's own lines by key, without those in segments. Raises StoreError as read_lines."""
-    cells: dict[str, dict[str, Any]] = {}
-    for line in read_lines(path):
-        settle(cells, line)
-    return cells
-
-
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Read the lines of finished cells, one at a time; a half-written last line is passed over.
 
@@ -149,17 +141,6 @@ def _complete_lines(path: Path) -> Iterator[str]:
         for raw in handle:
             if raw.endswith(b"\n") and raw.strip():
                 yield raw.decode("utf-8", errors="replace")
-
-
-def settle(cells: dict[str, dict[str, Any]], line: dict[str, Any]) -> None:
-    """Add one line to the cells known so far: the latest wins, value by value; a failure wipes nothing measured."""
-    old = cells.get(line["cell"])
-    if old is None or old["status"] == "failed" or line["status"] == "failed":
-        if old is not None and old["status"] != "failed":
-            return  # a re-measurement that failed does not wipe what is known
-        cells[line["cell"]] = line
-    else:
-        cells[line["cell"]] = {**old, **line, "values": {**old["values"], **line["values"]}}
 
 
 def plain(value: Any) -> Any:

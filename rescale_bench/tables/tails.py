@@ -10,11 +10,14 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rescale_bench.statistics.paired import Direction
 from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
     NOT_NATIVE,
+    LateRecords,
     Leaderboard,
     Record,
     Row,
@@ -75,14 +78,7 @@ def tails_of(values: Mapping[str, float], direction: Direction = "up") -> Tails:
         # Of two images both are equally far; the last digits, which are rounding, must not decide.
         name = max(names, key=lambda each: float(f"{abs(values[each] - mean):.12g}"))
         moving = name, (values[name] - mean) / (count - 1)
-    return Tails(mean, median(ordered), _quantile(ordered, share), worst, moving)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Interpolate between order statistics (Hyndman and Fan 1996, type 7; NumPy's default)."""
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    return ordered[low] + (place - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+    return Tails(mean, median(ordered), float(np.quantile(ordered, share)), worst, moving)
 
 
 def tails_board(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Leaderboard:
@@ -95,7 +91,7 @@ def tails_board(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Le
     names = choose_metrics(rows, metrics or primary_metrics(rows))
     found = scores(rows[rows["metric"].isin(names)], "")
     sections = tuple(_section(setting, members, names) for setting, members in by_setting(found).items())
-    return Leaderboard(sections, tuple(map(_record, found)), tuple(found))
+    return Leaderboard(sections, LateRecords(lambda: map(_record, found)), tuple(found))
 
 
 def _section(setting: Setting, members: Sequence[Score], names: Sequence[str]) -> Section:
