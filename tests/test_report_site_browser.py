@@ -1,10 +1,17 @@
 """The site in a real headless Chromium, opened from file:// as a reader does."""
 
+import io
+
+import numpy as np
 import pytest
+from kept_run import picture
+from PIL import Image
 from site_rows import rows, write
 from test_report_browser import CONTRAST, DESKTOP, PHONE, browser, until  # noqa: F401 (a fixture)
 
 from rescale_bench.api.registry import load_registry
+from rescale_bench.cli import main
+from rescale_bench.images.files import write_png
 from rescale_bench.report.admission import admit
 from rescale_bench.report.site import Look, build_site
 
@@ -12,12 +19,12 @@ SETS = ("mine", "yours")
 PAGES = ("index", "compare", "methods", "datasets", "sources", "submit", "method-irn", "dataset-mine")
 
 
-def build(folder, *tables, **look):
-    paths = [write(folder / f"run{number}.csv", table) for number, table in enumerate(tables)]
+def build(folder, *tables, runs=(), **look):
+    paths = [*runs, *(write(folder / f"run{number}.csv", table) for number, table in enumerate(tables))]
     for name, text in build_site(admit(paths, load_registry(())), load_registry(()), Look(**look)).items():
         path = folder / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
     return folder / "site"
 
 
@@ -37,7 +44,7 @@ def visit(browser, site):  # noqa: F811
     """Open a page; whatever the console says or the page fetches from elsewhere fails the test."""
     contexts, said = [], []
 
-    def open_page(name, **options):
+    def open_page(name, site=site, **options):
         context = browser.new_context(**{"viewport": DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
@@ -122,6 +129,51 @@ def test_two_methods_image_by_image(visit):
     assert f"{-difference:+.3f}" in page.locator("#verdict").inner_text()
     page.locator("#compared thead button").last.press("Enter")
     assert page.locator("#compared thead th").last.get_attribute("aria-sort") == "descending"
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory):
+    """A site of a run that kept its pictures."""
+    folder = tmp_path_factory.mktemp("pictured")
+    (folder / "mine").mkdir()
+    for number in range(2):
+        write_png(folder / "mine" / f"image{number}.png", picture(number))
+    asked = ["-m", "nearest,bicubic", "-d", str(folder / "mine"), "-s", "2", "--metrics", "psnr_y", "--keep", "-q"]
+    assert main(["run", *asked, "-o", str(folder / "run")]) == 0
+    return build(folder, runs=[folder / "run"], pictures=("mine",))
+
+
+def test_pictures_of_two_methods(visit, pictured):
+    page = visit("compare#a=nearest&b=bicubic", pictured)
+    until(page, "document.querySelectorAll('#crops article').length === 2")
+    table = page.locator("#compared tbody tr").all()
+    expected = sorted((float(row.locator("td").last.inner_text()), row.locator("th").inner_text()) for row in table)
+    heads = page.locator("#crops h3").all()
+    assert [head.inner_text().split("psnr_y")[0].strip() for head in heads] == [name for _, name in expected]
+    page.locator("#compared tbody button").first.press("Enter")
+    assert page.evaluate("document.activeElement.querySelector('h3').textContent").startswith("image0")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    crop = page.locator("#crops .crop[aria-pressed=true]")
+    assert crop.locator(".over").evaluate("(one) => getComputedStyle(one).visibility") == "visible"
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_the_difference_is_that_of_the_pixels(visit, pictured):
+    page = visit("compare#a=nearest&b=bicubic", pictured)
+    until(page, "document.querySelectorAll('#crops article').length === 2")
+    page.locator("#gain").select_option("4")
+    shown = page.locator(".difference").first
+    shown.scroll_into_view_if_needed()
+    until(page, "[...document.querySelectorAll('.difference img')].slice(0, 2).every((one) => one.naturalWidth === 96)")
+    files = [pictured / image.get_attribute("src") for image in shown.locator("img").all()]
+    one, other = (np.asarray(Image.open(file).convert("RGB")).astype(int) for file in files)
+    expected = np.minimum(4 * np.abs(one - other), 255)
+    shot = np.asarray(Image.open(io.BytesIO(shown.screenshot())).convert("RGB")).astype(int)
+    place = (np.arange(96) * 3 + 1)[2:-2]  # each pixel is three wide, and the first of a screenshot may be cut
+    assert expected.max() > 100
+    assert np.abs(shot[place][:, place] - expected[2:-2, 2:-2]).max() <= 4
 
 
 def test_lists_are_searched(visit):

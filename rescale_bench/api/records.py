@@ -108,6 +108,9 @@ class Dataset:
     count: int | None = None
     """How many images it holds; None where that is open."""
 
+    shareable: Callable[[str], bool] = lambda image: False
+    """(name of an image) → whether its licence lets everybody publish it, and pictures that are made of it."""
+
     prepare: Callable[[Callable[[str], None]], None] | None = None
     """(report line by line) → fetch into the cache; None where there is nothing to fetch."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_input, registry, say, write_text
+from rescale_bench.cli.common import add_input, read_input, registry, say, write_file
 from rescale_bench.cli.screen import add_wide, screen, show
 
 
@@ -52,7 +52,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     result = checks.check(current, baseline, tolerances)
     show(checks.report(result, known.worst, screen(known.wide)), wide=known.wide)
     if known.junit:
-        write_text(Path(known.junit), checks.junit(result), "junit")
+        write_file(Path(known.junit), checks.junit(result), "junit")
     if known.github or (known.github is None and os.environ.get("GITHUB_ACTIONS") == "true"):
         # Annotations are commands to the runner, which reads them from stdout.
         print(checks.github_annotations(result))

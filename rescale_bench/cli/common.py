@@ -103,10 +103,15 @@ def command_line(given: Sequence[str]) -> list[str]:
     return ["rescale-bench", *given]
 
 
-def write_text(path: Path, text: str, about: str) -> None:
-    """Write a text file, making its folder. Raises UsageError about the setting."""
+def name_list(text: str | None) -> tuple[str, ...]:
+    """Split names at commas."""
+    return tuple(filter(None, map(str.strip, (text or "").split(","))))
+
+
+def write_file(path: Path, content: str | bytes, about: str) -> None:
+    """Write a file, a text as UTF-8, making its folder. Raises UsageError about the setting."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {reason(error)}", about) from None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, read_input, say, write_text
+from rescale_bench.cli.common import add_input, read_input, say, write_file
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 from rescale_bench.machine.writing import reason
@@ -96,7 +96,7 @@ def _latex(board: Leaderboard, output: str | None) -> None:
     if not output:
         sys.stdout.write(text)
         return
-    write_text(Path(output), text, "output")
+    write_file(Path(output), text, "output")
     say(f"wrote {output}")
 
 
@@ -106,7 +106,7 @@ def _leaderboard(path: Path, board: Leaderboard, folder: Path) -> None:
 
     markdown = path.suffix == ".md"
     text = leaderboard_page(board, "\n".join(Run(folder).history)) if markdown else render(board, ENDINGS[path.suffix])
-    write_text(path, text.rstrip("\n") + "\n", "leaderboard")
+    write_file(path, text.rstrip("\n") + "\n", "leaderboard")
     say(f"wrote {path}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, command_line, read_input, registry, say, write_text
+from rescale_bench.cli.common import add_input, command_line, read_input, registry, say, write_file
 from rescale_bench.cli.table import add_view
 from rescale_bench.errors import UsageError
 
@@ -55,7 +55,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     references = {} if known.no_direct else measure_references(source, plugins, known.reference, metric, tell)
     charts, missing = draw_charts(source, known.reference, metric, references)
     page = build_report(source, plugins, view, charts, _progress(known.quiet), references)
-    write_text(output, page, "output")
+    write_file(output, page, "output")
     for reason in missing:
         say(reason)
     say(f"{output}: {len(page.encode()) / 1e6:.1f} MB")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_plugin_flag, registry, say, write_text
+from rescale_bench.cli.common import add_plugin_flag, name_list, naming, registry, say, write_file
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
@@ -25,6 +25,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("-o", "--output", default="site", metavar="FOLDER", help="where to write (default: site)")
     parser.add_argument("--title", default="rescale-bench leaderboard", help="of the site")
     add_view(parser)
+    parser.add_argument(
+        "--pictures", metavar="SETS",
+        help="show kept pictures of these folders of yours, too; naming one says that everybody may see them",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit 1 where anything was left out")
     add_plugin_flag(parser)
     parser.set_defaults(call=call)
@@ -43,8 +47,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     for line in admitted.refusals:
         say(f"left out: {line}")
     metrics = metric_names(known.metrics)
-    look = Look(known.title, known.reference, tuple(metrics) if metrics else None)
-    _write(output, build_site(admitted, plugins, look))
+    look = Look(known.title, known.reference, tuple(metrics) if metrics else None, name_list(known.pictures))
+    with naming("pictures"):
+        files = build_site(admitted, plugins, look)
+    _write(output, files)
     rows, sources = len(admitted.rows), len(admitted.sources)
     say(f"wrote {output}/index.html: {rows} rows of {sources} {'run' if sources == 1 else 'runs'}")
     return 1 if known.strict and admitted.refusals else 0
@@ -56,12 +62,12 @@ def _check(output: Path) -> None:
         raise UsageError(f"{output} holds something else than a site; choose an empty or a new folder", "output")
 
 
-def _write(output: Path, files: Mapping[str, str]) -> None:
+def _write(output: Path, files: Mapping[str, str | bytes]) -> None:
     """Write the pages in place of those of an earlier site."""
     if (output / MADE).is_file():
-        for part in ("assets", "data"):
+        for part in ("assets", "data", "pictures"):
             shutil.rmtree(output / part, ignore_errors=True)
         for page in output.glob("*.html"):
             page.unlink()
-    for name, text in files.items():
-        write_text(output / name, text, "output")
+    for name, content in files.items():
+        write_file(output / name, content, "output")

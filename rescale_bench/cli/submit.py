@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_plugin_flag, read_run, registry, say
+from rescale_bench.cli.common import add_plugin_flag, name_list, read_run, registry, say
 from rescale_bench.cli.screen import show
 from rescale_bench.errors import UsageError
 from rescale_bench.machine.writing import reason
@@ -18,6 +18,10 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("submit", help="pack a run into one file for a public leaderboard")
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("-o", "--output", metavar="FILE.zip", help="where to write (default: NAME.zip)")
+    parser.add_argument(
+        "--pictures", metavar="SETS",
+        help="pack small pictures, too, of these data sets; naming your own folder says that everybody may see them",
+    )  # fmt: skip
     add_plugin_flag(parser)
     parser.set_defaults(call=call)
 
@@ -29,7 +33,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     plugins = registry(known)
     path, frame = read_run(known.run)
-    prepared = prepare_submission(path, frame, plugins)
+    prepared = prepare_submission(path, frame, plugins, name_list(known.pictures))
     output = Path(known.output or f"{prepared.name}.zip")
     if output.suffix != ".zip":
         raise UsageError(f"{output} does not end in .zip", "output")

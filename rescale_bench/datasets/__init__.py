@@ -34,6 +34,7 @@ def _record(research: Research) -> Dataset:
         citation=research.citation,
         licence=research.licence,
         count=research.count,
+        shareable=lambda image: research.shareable,
         images=partial(locate, research),
         prepare=partial(prepare, research),
     )

@@ -71,5 +71,6 @@ RESEARCH = (
         summary="24 photographs of Eastman Kodak's Photo CD sampler, 768×512",
         citation="Eastman Kodak Company, Kodak lossless true color image suite (R. Franzen), 1999",
         licence="released by Eastman Kodak for unrestricted use",
+        shareable=True,
     ),
 )

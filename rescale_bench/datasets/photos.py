@@ -24,6 +24,9 @@ FILES = {
 }
 """File names and the SHA-256 of their bytes, in the order of the names."""
 
+SHAREABLE = frozenset({"astronaut", "chelsea", "coffee", "rocket"})
+"""In the public domain or under CC0; of motorcycle_left no licence is stated."""
+
 
 def photos() -> Sequence[ImageFile]:
     """Find the photographs and check their bytes. Raises UnavailableError where scikit-image changed them."""
@@ -58,5 +61,6 @@ PHOTOS = Dataset(
     licence="astronaut (NASA), rocket (SpaceX): public domain; chelsea (S. van der Walt), coffee (R. Michetti): CC0; "
     "motorcycle_left: Middlebury 2014 stereo benchmark, no licence stated",
     count=len(FILES),
+    shareable=SHAREABLE.__contains__,
     images=photos,
 )

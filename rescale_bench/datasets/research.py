@@ -38,7 +38,7 @@ class Research:
 
     name: as on the command line. folders: common spellings below a data folder, case aside; the first
     is where `prepare` puts it. count: how many images it has. home: its public source.
-    summary, citation, licence: as in Dataset.
+    summary, citation, licence: as in Dataset. shareable: whether everybody may publish its images.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Research:
     summary: str
     citation: str
     licence: str
+    shareable: bool = False
 
 
 def data_folders() -> list[Path]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.metrics import Tolerance, about
 from rescale_bench.api.specs import publishable
-from rescale_bench.datasets import split_variant
 from rescale_bench.errors import RescaleBenchError, StoreError, UsageError
+from rescale_bench.report.site_pictures import base_name
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.schema import CONTENT, KEY, LABEL, row_label
 from rescale_bench.runs.table import as_text, complete, plain_texts
@@ -144,7 +144,7 @@ def _within(admitted: pd.DataFrame | None, rows: pd.DataFrame, registry: Registr
     """Leave out the images of a registered data set that are more than it holds; those of earlier runs come first."""
     lines = []
     for name in rows["dataset"].unique():
-        record = registry.datasets.get(_base(name))
+        record = registry.datasets.get(base_name(name))
         if record is None or record.count is None:
             continue
         before = [] if admitted is None else list(admitted.loc[admitted["dataset"] == name, "image"].unique())
@@ -154,14 +154,6 @@ def _within(admitted: pd.DataFrame | None, rows: pd.DataFrame, registry: Registr
             rows = rows[(rows["dataset"] != name) | ~rows["image"].isin(extra)]
             lines.append(f"{name}: more images than its {record.count}: {', '.join(extra[:3])} left out")
     return rows, lines
-
-
-def _base(dataset: str) -> str:
-    """Name a data set without its variant; a stranger's name may be anything."""
-    try:
-        return split_variant(dataset)[0]
-    except UsageError:
-        return dataset
 
 
 # --- single rows -----------------------------------------------------------------
@@ -227,7 +219,7 @@ def _strangers(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, st
     from rescale_bench.runner.hashing import look_at_all
 
     for name in rows["dataset"].unique():
-        base = _base(name)
+        base = base_name(name)
         if base not in registry.datasets:
             continue
         try:

@@ -84,6 +84,11 @@ def reduced(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def data_uri(pixels: np.ndarray, quality: int) -> str:
     """Pack uint8 (H, W, 3) into a WebP data URI; quality 0 is lossless. Raises ImageError."""
+    return "data:image/webp;base64," + base64.b64encode(webp(pixels, quality)).decode("ascii")
+
+
+def webp(pixels: np.ndarray, quality: int) -> bytes:
+    """Write uint8 (H, W, 3) as a WebP file; quality 0 is lossless. Raises ImageError."""
     import numpy as np
     from PIL import Image
 
@@ -95,4 +100,4 @@ def data_uri(pixels: np.ndarray, quality: int) -> str:
         raise ImageError(
             f"cannot pack a picture of {pixels.shape[1]}×{pixels.shape[0]} pixels as WebP: {error}"
         ) from None
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()

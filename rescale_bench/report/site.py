@@ -21,7 +21,9 @@ from rescale_bench.report import site_pages
 from rescale_bench.report.admission import RULES, Admitted
 from rescale_bench.report.markup import asset, script, templates
 from rescale_bench.report.site_extras import Extra, extras, undamaged
+from rescale_bench.report.site_pictures import Shown, gather
 from rescale_bench.report.site_tables import Places, image_values, overviews, places, primary
+from rescale_bench.runs.submission import PICTURES
 from rescale_bench.tables import leaderboard
 from rescale_bench.tables.model import Section, Table
 from rescale_bench.tables.rows import choose_metrics, prepare
@@ -44,11 +46,16 @@ PAGES = (
 
 @dataclass(frozen=True)
 class Look:
-    """What the user asked of the site. metrics: of the tables, None for all. reference: of paired differences."""
+    """What the user asked of the site.
+
+    metrics: of the tables, None for all. reference: of paired differences. pictures: the data sets of one's own whose
+    kept pictures everybody may see.
+    """
 
     title: str = "rescale-bench leaderboard"
     reference: str = "bicubic"
     metrics: tuple[str, ...] | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,8 +160,11 @@ class Content:
         return {str(name): rows for name, rows in self.admitted.rows.groupby("method")}
 
 
-def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, str]:
-    """Write all files of the site: path → text. Raises UnknownNameError for metrics that nobody measured."""
+def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, str | bytes]:
+    """Write all files of the site: path → text, or bytes of a picture.
+
+    Raises UnknownNameError for metrics that nobody measured, UsageError for pictures that may not be published.
+    """
     every = admitted.rows
     rows = undamaged(every)
     prepared = prepare(rows, sets=True)
@@ -175,12 +185,14 @@ def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, 
     boards = _boards([*overviews(found.scores), *ordered], content.links)
     more = tuple(extras(every, registry, look.reference, primary(found.scores)))
     content = dataclasses.replace(content, boards=boards, extras=more)
-    files = {
+    compared, pictures = gather(prepared, admitted.sources, registry, look.pictures)
+    files: dict[str, str | bytes] = {
         "assets/site.css": asset("report.css") + asset("site.css"),
         "assets/site.js": script("boards.js", "site.js"),
         **{f"data/{board.key}.js": _data(board.key, board.html) for board in boards},
     }
-    files |= {f"data/{key}.js": _data(key, values) for key, values in _images(content)}
+    files |= {f"data/{key}.js": _data(key, values) for key, values in _images(content, compared)}
+    files |= {f"{PICTURES}/{name}.webp": packed for name, packed in pictures.items()}
     return files | dict(_pages(content))
 
 
@@ -205,11 +217,12 @@ def _measured(table: Table) -> Table:
     return dataclasses.replace(table, rows=tuple(kept))
 
 
-def _images(content: Content) -> Iterator[tuple[str, Any]]:
+def _images(content: Content, shown: Shown) -> Iterator[tuple[str, Any]]:
     keys = {board.setting: board.key for board in content.boards}
     for (setting, scale), values in image_values(content.scores, content.metrics).items():
         if setting in keys:
-            yield f"images-{keys[setting].removeprefix('board-')}-{scale}", values
+            pictures = shown.get((setting, scale), {})
+            yield f"images-{keys[setting].removeprefix('board-')}-{scale}", {**values, "pictures": pictures}
 
 
 def _data(key: str, content: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import rescale_bench
 from rescale_bench.errors import UsageError
 from rescale_bench.report.admission import described, judge, measurements
 from rescale_bench.report.facts import method_facts
+from rescale_bench.report.site_pictures import SUBMISSION_BYTES, Pictures, allowed, base_name, of_named, pack
 from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, Run
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.submission import write_submission
@@ -35,20 +36,30 @@ class Prepared:
     documents: Mapping[str, Mapping[str, Any]]
     card: Mapping[str, Any]
     checklist: Checklist
+    pictures: Pictures
 
     def write(self, path: Path) -> None:
         """Write it. Raises OSError."""
-        write_submission(path, self.rows, self.documents, self.card)
+        write_submission(path, self.rows, self.documents, self.card, self.pictures.files)
 
 
-def prepare_submission(path: Path, frame: pd.DataFrame, registry: Registry) -> Prepared:
-    """Choose the rows that may be published and describe their methods. Raises UsageError where there is none."""
+def prepare_submission(path: Path, frame: pd.DataFrame, registry: Registry, named: Sequence[str] = ()) -> Prepared:
+    """Choose the rows that may be published and describe their methods.
+
+    named: data sets whose kept pictures are packed, too. Raises UsageError where there is no row, or no picture.
+    """
     run = Run(path)
     kept, refusals = judge(measurements(frame), registry)
     if kept.empty:
         raise UsageError(f"no row of {path} may be published: {'; '.join(refusals)}")
     kept = described(kept, registry).drop(columns="method_label")
-    checklist = tuple(_checklist(run, kept, refusals, registry))
+    pictures, too_many = pack(of_named(kept, named, registry), run)
+    if named and not pictures.cells:
+        raise UsageError(f"{path} kept no pictures of {', '.join(named)}; measure once more with --keep")
+    checklist = (
+        *_checklist(run, kept, refusals, registry),
+        *_about_pictures(pictures, too_many, kept, named, registry),
+    )
     methods = {name: facts for name in sorted(set(kept["method"])) if (facts := method_facts(name, registry))}
     environment = {key: value for key, value in run.environment.items() if key not in PRIVATE}
     about = {"schema": SCHEMA, "history": list(run.history), "metrics": run.metrics}
@@ -57,9 +68,10 @@ def prepare_submission(path: Path, frame: pd.DataFrame, registry: Registry) -> P
         "rescale-bench": rescale_bench.__version__,
         "methods": methods,
         "checklist": [{"holds": holds, "text": text} for holds, text in checklist],
+        "pictures": pictures.cells,
     }
     documents = {ABOUT: _homeless(about), ENVIRONMENT: _homeless(environment)}
-    return Prepared(run.name, kept, documents, card, checklist)
+    return Prepared(run.name, kept, documents, card, checklist, pictures)
 
 
 def _homeless(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,3 +108,22 @@ def _checklist(run: Run, rows: pd.DataFrame, refusals: list[str], registry: Regi
         not changed,
         "rescale-bench ran as released or committed" if not changed else "rescale-bench was changed locally",
     )
+
+
+def _about_pictures(
+    pictures: Pictures, too_many: int, rows: pd.DataFrame, named: Sequence[str], registry: Registry
+) -> Iterator[tuple[bool, str]]:
+    """Say what of the pictures is packed; nothing where none are wanted."""
+    if not named:
+        return
+    yield True, f"pictures of {len(pictures.cells)} cells are packed, {pictures.size / 1000:.0f} kB"
+    mine = rows[rows["dataset"].astype(str).map(base_name).isin([base_name(name) for name in named])]
+    own = sorted(name for name in set(mine["dataset"]) if base_name(name) not in registry.datasets)
+    if own:
+        yield True, f"you say that everybody may see pictures of {', '.join(own)}"
+    closed = mine[~allowed(mine, registry, own=True) & mine["damage"].eq("") & mine["image"].ne("")]
+    names = sorted({f"{dataset}/{image}" for dataset, image in zip(closed["dataset"], closed["image"], strict=True)})
+    if names:
+        yield False, f"no pictures of {', '.join(names)}: their licence does not let everybody publish them"
+    if too_many:
+        yield False, f"no pictures of {too_many} cells: all take at most {SUBMISSION_BYTES / 1e6:g} MB"

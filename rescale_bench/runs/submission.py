@@ -1,7 +1,7 @@
 """A submission: the rows of a run and what a reader must know of them, in one ZIP archive.
 
-It holds rows.csv (tidy rows), run.json and env.json as a run folder does, and submission.json, which holds the SHA-256
-of the other three: a digit changed in one of them is seen.
+It holds rows.csv (tidy rows), run.json and env.json as a run folder does, small pictures where its maker wants them,
+and submission.json, which holds the SHA-256 of all others: a digit changed in one of them is seen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDING = ".zip"
-ROWS, CARD = "rows.csv", "submission.json"
+ROWS, CARD, PICTURES = "rows.csv", "submission.json", "pictures"
 FORMAT = 1
 """Version of the layout."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -34,14 +34,20 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, NotIm
 
 
 def write_submission(
-    path: Path, rows: pd.DataFrame, documents: Mapping[str, Mapping[str, Any]], card: Mapping[str, Any]
+    path: Path,
+    rows: pd.DataFrame,
+    documents: Mapping[str, Mapping[str, Any]],
+    card: Mapping[str, Any],
+    pictures: Mapping[str, bytes],
 ) -> None:
     """Write a submission, making its folder.
 
-    documents: JSON files by name. card: what submission.json says beside the hashes. Raises OSError.
+    documents: JSON files by name. card: what submission.json says beside the hashes. pictures: WebP files by the name
+    that the card gives them. Raises OSError.
     """
     members = {ROWS: rows.to_csv(index=False, lineterminator="\n").encode()}
     members |= {name: _json(content) for name, content in documents.items()}
+    members |= {f"{PICTURES}/{name}.webp": content for name, content in pictures.items()}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     members[CARD] = _json({"format": FORMAT, **card, "sha256": hashes})
     packed = io.BytesIO()

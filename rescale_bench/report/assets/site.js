@@ -154,7 +154,7 @@ function verdict(data, metric, rows, a, b) {
   const better = differences.filter((value) => (metric.up ? value > 0 : value < 0)).length;
   const equal = differences.filter((value) => value === 0).length;
   const unit = metric.unit ? ` ${metric.unit}` : "";
-  return `${metric.name} of ${a} less that of ${b}: ${signed(mean, metric.decimals)}${half}${unit} over ${n} ` +
+  return `${metric.name} of ${a} minus that of ${b}: ${signed(mean, metric.decimals)}${half}${unit} over ${n} ` +
     `${n === 1 ? "image" : "images"}${n > 1 ? " (mean ± half the paired 95 % t-interval)" : ""}. ` +
     `${a} is better on ${better}, ${b} on ${n - better - equal}${equal ? `, ${equal} equal` : ""}.`;
 }
@@ -173,9 +173,14 @@ function comparedTable(metric, rows, a, b) {
   const body = table.createTBody();
   const number = (value, text) => element("td", text, { class: value === null ? "number missing" : "number", "data-value": value === "∞" ? "Infinity" : value ?? "" });
   const shown = (value) => (value === null ? "–" : typeof value === "number" ? value.toFixed(metric.decimals) : value);
-  for (const { image, x, y, difference } of rows) {
+  for (const { image, x, y, difference, card } of rows) {
     const row = body.insertRow();
-    row.append(element("th", image, { scope: "row", "data-value": image.toLowerCase() }));
+    const head = element("th", card ? "" : image, { scope: "row", "data-value": image.toLowerCase() });
+    if (card) {
+      head.append(element("button", image, { type: "button", class: "to-card" }));
+      head.firstChild.addEventListener("click", () => { card.scrollIntoView(); card.focus(); });
+    }
+    row.append(head);
     row.append(number(x, shown(x)), number(y, shown(y)));
     row.append(number(difference, difference === null ? "–" : signed(difference, metric.decimals)));
   }
@@ -183,6 +188,61 @@ function comparedTable(metric, rows, a, b) {
   const scroll = element("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${a} and ${b}, image by image` });
   scroll.append(table);
   return scroll;
+}
+
+// --- pictures of the two -----------------------------------------------------
+
+function picture(digest, alternative, attributes = {}) {
+  return element("img", "", { src: `pictures/${digest}.webp`, alt: alternative, loading: "lazy", width: 96, height: 96, ...attributes });
+}
+
+function figure(caption, ...held) {
+  const made = element("figure", "");
+  made.append(...held, element("figcaption", caption));
+  return made;
+}
+
+// A picture with a second one over it: the original while it is pressed in, or what makes their difference.
+function pressed(digest, original, caption) {
+  const made = element("button", "", { type: "button", class: "crop", "aria-pressed": "false" });
+  made.append(picture(digest, caption), picture(original, "the original", { class: "over" }));
+  made.addEventListener("click", () => made.setAttribute("aria-pressed", made.getAttribute("aria-pressed") === "false"));
+  return figure(caption, made);
+}
+
+function differing(one, other, caption) {
+  const made = element("div", "", { class: "crop difference", role: "img", "aria-label": caption });
+  made.append(picture(one, ""), picture(other, "", { class: "over" }));
+  return figure(caption, made);
+}
+
+function pictureCard(metric, row, a, b, [hr, lrA, srA], [, lrB, srB]) {
+  const made = element("article", "", { tabindex: "-1" });
+  const shown = (value) => (typeof value === "number" ? value.toFixed(metric.decimals) : value ?? "–");
+  const head = element("h3", row.image);
+  const unit = metric.unit ? ` ${metric.unit}` : "";
+  const less = row.difference === null ? "" : `, A − B ${signed(row.difference, metric.decimals)}`;
+  head.append(element("small", `${metric.name} ${shown(row.x)} and ${shown(row.y)}${less}${unit}`));
+  const crops = element("div", "", { class: "crops" });
+  const original = element("div", "", { class: "crop" });
+  original.append(picture(hr, `the original of ${row.image}`));
+  crops.append(pressed(srA, hr, `A: ${a}`), pressed(srB, hr, `B: ${b}`), figure("Original", original));
+  crops.append(differing(srA, srB, "Difference A − B"));
+  if (lrA === lrB) crops.append(pressed(lrA, hr, "LR of both"));
+  else crops.append(pressed(lrA, hr, "LR of A"), pressed(lrB, hr, "LR of B"));
+  made.append(head, crops);
+  return made;
+}
+
+// Only where both were cut from the same original; from worst to best for A. Each row of the table learns its card.
+function pictureCards(data, metric, rows, a, b) {
+  const better = ({ difference }) => (difference === null ? Infinity : metric.up ? difference : -difference);
+  const both = rows.filter(({ image }) => {
+    const [left, right] = [a, b].map((name) => data.pictures[name]?.[image]);
+    return left && right && left[0] === right[0];
+  });
+  both.sort((one, other) => better(one) - better(other) || 0);
+  return both.map((row) => (row.card = pictureCard(metric, row, a, b, data.pictures[a][row.image], data.pictures[b][row.image])));
 }
 
 function comparePage() {
@@ -198,6 +258,11 @@ function comparePage() {
     const metric = data.metrics.find((one) => one.name === valueOf("metric"));
     const rows = comparison(data, metric, valueOf("a"), valueOf("b"));
     control("verdict").textContent = verdict(data, metric, rows, valueOf("a"), valueOf("b"));
+    const cards = pictureCards(data, metric, rows, valueOf("a"), valueOf("b"));
+    const held = Object.keys(data.pictures);
+    const none = element("p", `Of these two methods there are no pictures of the same image. There are pictures of ${held.join(", ")}.`);
+    control("pictures").hidden = held.length === 0;
+    control("crops").replaceChildren(...(cards.length ? cards : [none]));
     control("compared").replaceChildren(comparedTable(metric, rows, valueOf("a"), valueOf("b")));
     keep({ ...chosen(), ...Object.fromEntries(PAIR.map((name) => [name, valueOf(name)])) });
   }
@@ -212,7 +277,10 @@ function comparePage() {
     [control("a").value, control("b").value] = [valueOf("b"), valueOf("a")];
     fromPage();
   });
+  const brighten = () => control("crops").style.setProperty("--gain", valueOf("gain"));
+  control("gain").addEventListener("input", brighten);
   window.addEventListener("hashchange", fromAddress);
+  brighten();
   fromAddress();
 }
 
