@@ -1,7 +1,8 @@
 """Ceilings: how well the HR can be kept in the bytes, or the numbers, of an LR that nobody has to look at.
 
-`ceiling-jxl` and `ceiling-jp2` code the HR itself in at most the bytes of an LR file; a better codec would reach more.
-`pca` keeps as many numbers as the LR has, block by block. None makes a small picture.
+`ceiling-jxl` and `ceiling-jp2` code the HR itself in at most the bytes of an LR file, `NAME-ceiling-jxl` in those of
+the LR of the method NAME; a better codec would reach more. `pca` keeps as many numbers as the LR has, block by block.
+None makes a small picture.
 """
 
 from __future__ import annotations
@@ -12,12 +13,24 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rescale_bench.api.hookspecs import hookimpl
-from rescale_bench.api.records import Codec, Method, Option, Rescaler, States, Traits, Value
+from rescale_bench.api.records import (
+    Codec,
+    Find,
+    Method,
+    MethodRule,
+    Option,
+    Rescaler,
+    States,
+    Traits,
+    Value,
+    qualified,
+    states_of,
+)
 from rescale_bench.api.scales import NativeScales, exact, is_integer, lr_size
 from rescale_bench.codecs import encode_decode
 from rescale_bench.codecs.imagecodecs_formats import JXL
 from rescale_bench.codecs.pillow_formats import JP2, PNG
-from rescale_bench.errors import MethodError, NotNativeError
+from rescale_bench.errors import MethodError, NotNativeError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +42,16 @@ BUDGET = Option(
 LOSSLESS = Option("lossless", False, "take the lossless file where it is small enough; PSNR is then infinite")
 EFFORT = Option("effort", 5, "libjxl's effort", low=1, high=9)
 BLOCK = Option("block", 2, "LR pixels on each side of a block", low=1, high=4)
+CODECS: tuple[tuple[Codec, str, tuple[Option, ...]], ...] = (
+    (JXL, "JPEG XL", (LOSSLESS, EFFORT)),
+    (JP2, "JPEG 2000", (LOSSLESS,)),
+)
+"""The codecs of ceilings, what they are called, and the options of a ceiling beside its budget."""
 CLOSE = 0.9975
 """Part of the budget that is aimed at; a file of its square is large enough."""
 STEPS = 6
 """Files that are tried at most between the ends."""
+CITATION = "rescale-bench (docs/methods.md, ceilings)"
 
 
 class Ceiling:
@@ -54,30 +73,37 @@ class Ceiling:
         return lr
 
 
-def coded(codec: Codec, options: Mapping[str, Value], hr: torch.Tensor, scale: float) -> torch.Tensor:
-    """Code the HR in at most the bytes of the LR's file, and decode it.
+def coded(codec: Codec, options: Mapping[str, Value], most: int, hr: torch.Tensor) -> torch.Tensor:
+    """Code the HR in at most so many bytes, and decode it.
 
     hr: (1, 3, H, W) in [0, 1]. Returns the same shape. Raises MethodError where no setting gives so small a file.
     """
     import torch
 
-    from rescale_bench.images.levels import to_levels
-
-    pixels = to_levels(hr[0], "round").permute(1, 2, 0).contiguous().numpy()
-    most = budget(hr, scale, str(options[BUDGET.name]))
-    decoded = _largest(codec, pixels, most, options)
+    decoded = _largest(codec, _pixels(hr), most, options)
     return torch.from_numpy(decoded.copy()).permute(2, 0, 1)[None].to(torch.float32) / 255
 
 
 def budget(hr: torch.Tensor, scale: float, kind: str) -> int:
     """Count the bytes of the LR of an HR (1, 3, H, W): of the PNG of the bicubic one, or three for each pixel."""
-    from rescale_bench.images.levels import resize_levels, to_levels
+    from rescale_bench.images.levels import resize_levels
 
     size = lr_size((hr.shape[-2], hr.shape[-1]), scale)
     if kind == "raw":
         return 3 * size[0] * size[1]
-    lr = to_levels(resize_levels(hr, scale=1 / scale, size=size)[0].clamp(0, 1), "round")
-    return len(encode_decode(PNG, lr.permute(1, 2, 0).contiguous().numpy(), {})[0])
+    return png_bytes(resize_levels(hr, scale=1 / scale, size=size))
+
+
+def png_bytes(lr: torch.Tensor) -> int:
+    """Count the bytes of the PNG of an LR (1, C, h, w)."""
+    return len(encode_decode(PNG, _pixels(lr), {})[0])
+
+
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    """Bring an image (1, C, H, W) in [0, 1] to 8-bit levels (H, W, C)."""
+    from rescale_bench.images.levels import to_levels
+
+    return to_levels(image[0].cpu(), "round").permute(1, 2, 0).contiguous().numpy()
 
 
 def _largest(codec: Codec, pixels: np.ndarray, most: int, options: Mapping[str, Value]) -> np.ndarray:
@@ -165,9 +191,43 @@ def _coder(codec: Codec, states: States, device: str, options: Mapping[str, Valu
     del states
 
     def kept(hr: torch.Tensor, scale: float) -> torch.Tensor:
-        return coded(codec, options, hr.cpu(), scale).to(device)
+        return coded(codec, options, budget(hr.cpu(), scale, str(options[BUDGET.name])), hr).to(device)
 
     return Ceiling(kept)
+
+
+def of_method(codec: Codec, options: tuple[Option, ...], name: str, find: Find) -> Method | None:
+    """Make `NAME-ceiling-CODEC`, whose budget is the PNG of that method's own LR; None where the name ends otherwise.
+
+    Raises UsageError where NAME has no LR, or one that its own codec does not keep as it is.
+    """
+    ending = f"-ceiling-{codec.name}"
+    if not name.endswith(ending):
+        return None
+    inner = find(name.removesuffix(ending))
+    if inner.traits.ceiling or inner.configure or inner.codec or "down" not in inner.halves:
+        raise UsageError(f"{name}: {inner.name} has no LR whose PNG could be counted", "methods")
+
+    def build(states: States, device: str, chosen: Mapping[str, Value]) -> Rescaler:
+        own = {option.name: chosen[option.name] for option in inner.options}
+        rescaler = inner.build(states_of(inner, states), device, own)
+
+        def kept(hr: torch.Tensor, scale: float) -> torch.Tensor:
+            return coded(codec, chosen, png_bytes(rescaler.downscale(hr, scale)), hr).to(device)
+
+        return Ceiling(kept)
+
+    return Method(
+        name=name,
+        summary=f"the HR itself in at most the bytes of the PNG of the LR of {inner.name}: a ceiling, not a rescaler",
+        citation=CITATION,
+        scales=inner.scales,
+        build=build,
+        version=f"{inner.version}/ceiling-1",
+        options=(*inner.options, *options),
+        parts=lambda scale: tuple(qualified(inner, part) for part in inner.parts(scale)),
+        traits=Traits(ceiling=True, derived=True, indirect=inner.traits.indirect, external=inner.traits.external),
+    )
 
 
 def _linear(states: States, device: str, options: Mapping[str, Value]) -> Rescaler:
@@ -178,14 +238,14 @@ def _linear(states: States, device: str, options: Mapping[str, Value]) -> Rescal
 @hookimpl
 def rescale_bench_methods() -> Iterable[Method]:
     """Yield the ceilings."""
-    for codec, words, options in ((JXL, "JPEG XL", (BUDGET, LOSSLESS, EFFORT)), (JP2, "JPEG 2000", (BUDGET, LOSSLESS))):
+    for codec, words, options in CODECS:
         yield Method(
             name=f"ceiling-{codec.name}",
             summary=f"the HR itself as {words} in at most the bytes of the LR's file: a ceiling, not a rescaler",
-            citation="rescale-bench (docs/methods.md, ceilings)",
+            citation=CITATION,
             scales=NativeScales.between("1", "64"),
             build=partial(_coder, codec),
-            options=options,
+            options=(BUDGET, *options),
             traits=Traits(ceiling=True),
         )
     yield Method(
@@ -197,3 +257,11 @@ def rescale_bench_methods() -> Iterable[Method]:
         options=(BLOCK,),
         traits=Traits(ceiling=True),
     )
+
+
+@hookimpl
+def rescale_bench_method_rules() -> Iterable[MethodRule]:
+    """Yield the ceilings whose budget is another method's LR; they are asked before wrappers and pairs."""
+    for codec, words, options in CODECS:
+        summary = f"the HR as {words} in at most the bytes of the PNG of that method's LR: a ceiling"
+        yield MethodRule(f"NAME-ceiling-{codec.name}", summary, partial(of_method, codec, options), 20)

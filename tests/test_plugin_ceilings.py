@@ -11,7 +11,7 @@ from skimage import data
 from rescale_bench.api.registry import load_registry
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.codecs import PNG, encode_decode
-from rescale_bench.errors import MethodError, NotNativeError
+from rescale_bench.errors import MethodError, NotNativeError, UsageError
 from rescale_bench.roundtrip.conformance import verify
 from rescale_bench.runner.execute import execute
 from rescale_bench.runner.request import Request
@@ -56,6 +56,27 @@ def test_it_is_as_good_as_the_best_file_that_fits(registry, tmp_path, name, budg
     )
 
 
+def test_the_budget_of_a_method_is_the_png_of_its_own_lr(registry):
+    picture = data.astronaut()[:128, 160:288].copy()
+    assert np.array_equal(restored(registry, "bicubic-ceiling-jp2", picture, 4),
+                          restored(registry, "ceiling-jp2", picture, 4))  # fmt: skip
+    chosen = registry.choose_method(parse_spec("nearest"))
+    hr = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    lr = chosen.record.build({}, "cpu", chosen.options).downscale(hr, 4)[0].clamp(0, 1)
+    most = len(encode_decode(PNG, (lr * 255).round().byte().permute(1, 2, 0).contiguous().numpy(), {})[0])
+    files = [encode_decode(registry.codecs["jp2"], picture, {"rate": rate}) for rate in np.geomspace(24, 0.05, 40)]
+    errors = {len(file): ((pixels - picture.astype(float)) ** 2).mean() for file, pixels in files}
+    error = ((restored(registry, "nearest-ceiling-jp2", picture, 4) - picture) ** 2).mean()
+    assert error < 1.1 * min(value for size, value in errors.items() if size <= most)
+    assert error > min(value for size, value in errors.items() if size <= 1.4 * most)
+
+
+@pytest.mark.parametrize("name", ["edsr", "pca", "ceiling-jxl", "irn-jpeg"])
+def test_a_method_without_a_png_of_an_lr_has_no_ceiling(registry, name):
+    with pytest.raises(UsageError, match=f"{name} has no LR whose PNG could be counted"):
+        registry.choose_method(parse_spec(f"{name}-ceiling-jxl"))
+
+
 def test_lossless_where_that_fits(registry):
     flat = np.full((64, 64, 3), 90, np.uint8)
     flat[10:50, 20:40] = (200, 30, 120)
@@ -82,11 +103,12 @@ def test_pca_is_the_truncated_singular_value_decomposition(registry):
 
 def test_a_run_shows_them_as_ceilings(registry, tmp_path):
     folder = toys.picture_folder(tmp_path / "set", count=2)
-    asked = Request(methods="ceiling-jp2,bicubic", datasets=str(folder), scales="2", threads=1,
-                    metrics="psnr_y,psnr_lr,bpp", output=tmp_path / "run")  # fmt: skip
+    asked = Request(methods="ceiling-jp2,irn-ceiling-jp2:weights=small,bicubic", datasets=str(folder), scales="2",
+                    threads=1, metrics="psnr_y,psnr_lr,bpp", output=tmp_path / "run")  # fmt: skip
     assert execute(asked, registry, ["test"]).exit_code == 0
     rows = read_table(tmp_path / "run")
-    mine = rows[rows["method"] == "ceiling-jp2"]
+    mine = rows[rows["method"] != "bicubic"]
+    assert set(mine["weights"]) == {"", "small"}
     assert mine["ceiling"].all()
     assert set(mine.loc[mine["metric"] == "psnr_y", "status"]) == {"ok"}
     assert set(mine.loc[mine["metric"] != "psnr_y", "status"]) == {"undefined"}
