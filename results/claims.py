@@ -18,11 +18,8 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.datasets import find_dataset
 
 HERE = Path(__file__).parent
-QUALITY = "psnr_y,ssim_lr,piqe_lr,bpp_lr_png"
+DATASETS, LIMIT = "Set5,Set14,BSD100", "20"
 COST = "params,macs_down,macs_up"
-RANDOM = ",".join(
-    f"{name}:weights=random" for name in ("irn", "fgrn", "car-edsr", "bicubic+edsr", "bicubic+rdn", "bicubic+rcan")
-)
 SIDE = 96
 """Pixels of a crop: enough to count the work of a network, which is the same for every pixel."""
 CROPS = "CROPS"
@@ -43,30 +40,36 @@ pixels.
 """
 
 
-def asked(methods: str, scales: str, metrics: str = QUALITY, datasets: str = "Set5", **more: str) -> tuple[str, ...]:
+def tagged(tag: str, methods: str) -> str:
+    """Ask for all methods with weights of one tag."""
+    return ",".join(f"{name}{',' if ':' in name else ':'}weights={tag}" for name in methods.split())
+
+
+def asked(methods: str, scales: str, metrics: str = "psnr_y", **more: str) -> tuple[str, ...]:
     """Write the flags of one run."""
-    flags = {"methods": methods, "scales": scales, "metrics": metrics, "datasets": datasets, **more}
+    flags = {"methods": methods, "scales": scales, "metrics": metrics, "datasets": DATASETS, "limit": LIMIT, **more}
     return tuple(word for name, value in flags.items() for word in (f"--{name}", value))
 
 
+RANDOM = tagged("random", "irn fgrn car-edsr bicubic+edsr bicubic+rdn bicubic+rcan")
+Z = "irn:z=gaussian"
 RUNS = (
-    ("set5", asked("irn:weights=small,car-edsr,bicubic+edsr-baseline,fgrn,aidn:weights=small,bicubic", "2,4")),
-    ("cost", asked(RANDOM, "2,4", COST, CROPS)),
-    ("set5", asked("aidn:weights=pilot", "1.1,1.3,1.5,1.7,1.9,2,2.1,2.5,3,3.4,4")),
-    ("set5", asked("irn-type3:weights=pilot", "1.1,1.3,1.5,1.7,1.9")),
-    ("set5", asked("irn:weights=pilot", "2")),
-    ("set5", asked("irn:weights=small,bicubic+edsr-baseline,fgrn", "2", codecs="jpeg:75")),
-    ("set5", asked("dpid+edsr-baseline,perceptual+edsr-baseline", "2,4")),
-    ("set5", asked("irn:z=gaussian,weights=small", "2", "psnr_y")),
-    ("set5", asked("irn:z=gaussian,weights=small", "2", "psnr_y", seed="1")),
-    ("set5", asked("irn:z=zero,weights=small", "2", "psnr_y")),
-    ("set5", asked("irn:z=gaussian,z_scale=3,weights=small", "2", "psnr_y")),
-    ("set5", asked("irn-type3:weights=small", "1.9,2,2.1")),
-    ("set5", asked("irn-type3:weights=small,edsr-baseline-type1", "1.5,2.5,3.4")),
-    ("set5", asked("irn-type3:weights=small,aidn:weights=small", "3")),
-    ("cost", asked("irn-e:weights=random", "4", COST, CROPS)),
-    ("set14", asked("irn:weights=small,car-edsr,bicubic+edsr-baseline", "2", "psnr_y", "Set14")),
-    ("set14", asked("irn:weights=pilot,aidn:weights=pilot", "2", "psnr_y", "Set14")),
+    ("cost", asked(RANDOM, "2,4", COST, datasets=CROPS)),
+    ("cost", asked(tagged("random", "irn-e"), "4", COST, datasets=CROPS)),
+    ("quality", asked("bicubic", "2,4", "psnr_y,piqe_lr,bpp_lr_png")),
+    ("quality", asked(tagged("small", "irn fgrn"), "2,4", "psnr_y,ssim_lr,piqe_lr")),
+    ("quality", asked(tagged("small", "bicubic+edsr-baseline"), "2,4")),
+    ("quality", asked(tagged("small", "car-edsr"), "2,4", "psnr_y,bpp_lr_png")),
+    ("quality", asked(tagged("pilot", "irn aidn"), "2")),
+    ("quality", asked(tagged("small", "irn fgrn bicubic+edsr-baseline"), "2", codecs="jpeg:75")),
+    ("quality", asked(tagged("small", "dpid+edsr-baseline perceptual+edsr-baseline"), "2,4", "psnr_y,bpp_lr_png")),
+    ("quality", asked(tagged("pilot", "irn-type3"), "1.1,1.3,1.5,1.7,1.9")),
+    ("quality", asked(tagged("pilot", "aidn"), "1.1,1.3,1.5,1.7,1.9,2,2.1,2.5,3,3.4,4", "psnr_y,ssim_lr")),
+    ("quality", asked(tagged("small", "aidn"), "2,3,4")),
+    ("quality", asked(tagged("small", "irn-type3"), "1.9,2,2.1,3")),
+    ("quality", asked(tagged("small", "irn-type3 edsr-baseline-type1"), "1.5,2.5,3.4")),
+    ("quality", asked(tagged("small", f"{Z} irn:z=zero {Z},z_scale=3"), "2")),
+    ("quality", asked(tagged("small", Z), "2", seed="1")),
 )
 
 

@@ -1,0 +1,148 @@
+"""PSNR against compute: a figure and a table of results/equal-budget.md.
+
+How long weights were trained, and from what they started, stands in the headers of the files that ship; what the papers
+reached, in results/published. Learning curves are drawn for each results/logs/NAME.csv, a copy of the log.csv of a
+training.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rescale_bench.plots.style import RC, Style, styles
+from rescale_bench.weights.stored import Listed, sha256
+
+HERE = Path(__file__).parent
+PLACE = SCALE, DATASET, METRIC = "2", "Set5", "psnr_y"
+PAPERS = {
+    "irn": ("IRN", "Table 1", "IRN"),
+    "fgrn": ("FGRN", "Table 1", "FGRN"),
+    "aidn": ("AIDN", "Table 1", "AIDN"),
+    "car-edsr": ("CAR", "Table 1", "CAR & EDSR"),
+    "bicubic+edsr-baseline": ("IRN", "Table 1", "Bicubic & EDSR"),
+}
+"""System → paper, table and row with its published score; of EDSR there is only that of the large network."""
+
+TICKS = (1, 2, 5, 13, 26, 52, 104, 208, 416, 832)
+"""Minutes on the axis: doubled from the first budget on."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights that ship for ×2, and what they reach. minutes: of CPU, with those of the weights they started from."""
+
+    system: str
+    tag: str
+    minutes: float
+    steps: int
+    score: float
+
+
+def trained(weights: Iterable[tuple[str, Listed]], rows: pd.DataFrame) -> list[Trained]:
+    """Join shipped weights (system, file) with a run's rows, by system and minutes."""
+    weights = list(weights)
+    seconds = {sha256(file.path): float(file.metadata["seconds"]) for _, file in weights}
+    rows = rows[(rows["metric"] == METRIC) & (rows["scale"].astype(str) == SCALE) & (rows["dataset"] == DATASET)]
+    means = rows[rows["status"] == "ok"].groupby(["method", "weights"], observed=True)["value"].mean()
+    found: dict[tuple[str, str], Trained] = {}
+    for system, file in weights:
+        if (system, file.tag) in means and (file.part.endswith(f"x{SCALE}") or file.part == "any"):
+            starts = set(json.loads(file.metadata.get("start", "{}")).values())
+            spent = seconds[sha256(file.path)] + sum(seconds[start] for start in starts if start in seconds)
+            entry = Trained(system, file.tag, spent / 60, int(file.metadata["steps"]), float(means[system, file.tag]))
+            found[system, file.tag] = entry
+    return sorted(found.values(), key=lambda entry: (list(PAPERS).index(entry.system), entry.minutes))
+
+
+def published() -> dict[str, float]:
+    """Read what the papers reached: system → dB."""
+    with (HERE / "published" / "tables.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["scale"], row["dataset"], row["metric"]) == PLACE]
+    printed = {(row["source"], row["table"], row["method"]): float(row["value"]) for row in rows}
+    return {system: printed[key] for system, key in PAPERS.items()}
+
+
+def curves() -> dict[str, pd.DataFrame]:
+    """Read the validations in logs of trainings: name → seconds and the PSNR of held-out crops."""
+    found = {}
+    for path in sorted((HERE / "logs").glob("*.csv")):
+        log = pd.read_csv(path)
+        columns = [name for name in log.columns if name.startswith(METRIC)]
+        if columns:
+            found[path.stem] = log[["seconds", columns[0]]].dropna().set_axis(["seconds", "score"], axis="columns")
+    return found
+
+
+def table(entries: Sequence[Trained]) -> str:
+    """Write the table in Markdown."""
+    papers = published()
+    lines = [
+        f"| system | tag | CPU minutes | steps | Y-PSNR, {DATASET} ×{SCALE} | published |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for entry in entries:
+        source, place, row = PAPERS[entry.system]
+        lines.append(
+            f"| {entry.system} | {entry.tag} | {entry.minutes:.1f} | {entry.steps:,} | {entry.score:.2f} | "
+            f"{papers[entry.system]:.2f} ({source}, {place}, {row}) |"
+        )
+    return "\n".join(lines)
+
+
+def draw(entries: Sequence[Trained], target: Path) -> None:
+    """Draw scores over minutes, published ones as lines, and the learning curves beside them if there are any."""
+    looks, logs = styles(PAPERS, "bicubic"), curves()
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(10 if logs else 6, 4.2), layout="constrained")
+        axes = figure.subplots(1, 1 + bool(logs), squeeze=False, width_ratios=[1.5, 1][: 1 + bool(logs)])[0]
+        _scores(axes[0], entries, looks)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(PAPERS), frameon=False)
+        if logs:
+            _logs(axes[1], logs)
+        figure.savefig(target, dpi=130)
+
+
+def _scores(axes: Axes, entries: Sequence[Trained], looks: Mapping[str, Style]) -> None:
+    for system in PAPERS:
+        points = [(entry.minutes, entry.score) for entry in entries if entry.system == system]
+        if points:
+            look = looks[system]
+            axes.plot(*zip(*points, strict=True), color=look.colour, marker=look.marker, ls=look.line, label=system)
+    axes.set_xscale("log")
+    minutes = [entry.minutes for entry in entries]
+    axes.set_xlim(min(minutes) / 1.2, max(minutes) * 1.2)
+    axes.set_xticks(ticks := [tick for tick in TICKS if min(minutes) / 1.2 < tick < max(minutes) * 1.2], ticks)
+    axes.set_xticks([], minor=True)
+    papers = published()
+    low, high = axes.get_ylim()
+    high = max(high, *papers.values()) + 0.4
+    axes.set_ylim(low, high)
+    above, gap = high + 1, (high - low) / 24
+    for system, score in sorted(papers.items(), key=lambda item: -item[1]):
+        axes.axhline(score, color=looks[system].colour, lw=0.8, ls=(0, (1.4, 2)))
+        above = min(score, above - gap)
+        text = "{2}: {3:.2f} ({0}, {1})".format(*PAPERS[system], score)
+        axes.annotate(
+            text, (1, above), (4, 0), ("axes fraction", "data"), "offset points", va="center", size="small",
+            color=looks[system].ink,
+        )  # fmt: skip
+    axes.set(
+        title="After training, and as published (dotted)", xlabel="minutes of one CPU core",
+        ylabel=f"PSNR of Y [dB], {DATASET} ×{SCALE}",
+    )  # fmt: skip
+
+
+def _logs(axes: Axes, logs: Mapping[str, pd.DataFrame]) -> None:
+    for name, log in logs.items():
+        axes.plot(log["seconds"] / 60, log["score"], marker=".", label=name)
+    axes.set(title="While training", xlabel="minutes of one CPU core", ylabel="PSNR of Y [dB], held-out crops")
+    axes.legend(loc="lower right", fontsize="small", frameon=False)
