@@ -294,12 +294,22 @@ def test_pages_for_what_the_rows_hold(tmp_path, registry, site):
         rows(("top",), images=5, ceiling=True),
     )
     made = build_site(admit(files(tmp_path, *tables), registry), registry, Look())
-    claim = re.search(r'<th scope="row"[^>]*>irn-over-car-x2</th>\s*<td[^>]*>(\w+)<', made["claims.html"])
-    assert claim[1] == "open"  # contradicted, but by small weights
+    article = re.search(r'<article id="irn-over-car-x2".*?</article>', made["claims.html"], re.S)[0]
+    assert "IRN beats CAR &amp; EDSR by more than 4 dB of Y-PSNR at ×2." in article
+    assert '<span class="verdict open">open</span> Contradicted, but by weights with little training' in article
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", article))
+    assert (facts["Wanted"], facts["Images"]) == ("&gt; 4", "5")
+    assert facts["Weights"].startswith("small")
+    assert re.fullmatch(r"[+-]0\.\d+ ± 0\.\d+ dB", facts["Effect"])
+    assert '<a href="method-irn.html">irn</a>' in article
+    assert '<a href="claims.html#irn-over-car-x2">' in made["method-irn.html"]
+    assert "No rows of" in re.search(r'<article id="fgrn-small".*?</article>', made["claims.html"], re.S)[0]
     assert "noise by levels" in made["robustness.html"]
     assert re.search(r'<th scope="row"[^>]*><a href="method-bicubic.html">', made["robustness.html"])
     assert "{noise" not in made["index.html"]
-    assert 'data-name="gap"' in made["ceilings.html"]
+    assert "uniform noise of up to so many levels" in made["robustness.html"]
+    assert "car-edsr" not in made["robustness.html"]  # measured without damage alone
+    assert "top minus the method, psnr_y" in made["ceilings.html"]
     assert '<a href="claims.html">' in made["index.html"]
 
 

@@ -1,8 +1,8 @@
 """Checks of a run: against a stored run (regressions, differences), and against what papers published and claim."""
 
-from rescale_bench.checks.claims import read_claims, shipped_claims
-from rescale_bench.checks.claims_ledger import judge_claims
-from rescale_bench.checks.claims_tables import counted, ledger
+from rescale_bench.checks.claims import Claim, read_claims, shipped_claims
+from rescale_bench.checks.claims_ledger import Verdict, judge_claims
+from rescale_bench.checks.claims_tables import counted, ledger, verdict_texts
 from rescale_bench.checks.coverage import COVERED, cover, coverage_table, reasons_table, render_coverage
 from rescale_bench.checks.difference_report import comparison_json, render_comparison
 from rescale_bench.checks.differences import RunComparison, compare_runs
@@ -19,7 +19,9 @@ from rescale_bench.checks.tolerances import parse_tolerances
 __all__ = [
     "COVERED",
     "CheckResult",
+    "Claim",
     "RunComparison",
+    "Verdict",
     "check",
     "compare",
     "compare_runs",
@@ -45,4 +47,5 @@ __all__ = [
     "report",
     "shipped_claims",
     "shipped_tables",
+    "verdict_texts",
 ]

@@ -86,6 +86,12 @@ def _row(verdict: Verdict) -> Row:
     ))  # fmt: skip
 
 
+def verdict_texts(verdict: Verdict) -> dict[str, str]:
+    """Give the texts of a verdict's row by column; empty without rows."""
+    cells = _row(verdict).cells if verdict.part else ()
+    return {column.name: cell.text for column, cell in zip(COLUMNS, cells, strict=False)}
+
+
 def effect_text(verdict: Verdict) -> str:
     """Write the effect of the part that decides, with its interval and unit."""
     if verdict.part is None:

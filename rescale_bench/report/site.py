@@ -20,12 +20,13 @@ import rescale_bench
 from rescale_bench.report import site_pages
 from rescale_bench.report.admission import RULES, Admitted
 from rescale_bench.report.markup import asset, script, templates
+from rescale_bench.report.site_claims import Judged, bare_name, claims_page, judged_claims
 from rescale_bench.report.site_extras import Extra, extras, undamaged
 from rescale_bench.report.site_pictures import Shown, gather
-from rescale_bench.report.site_tables import Places, image_values, overviews, places, primary
+from rescale_bench.report.site_tables import Places, image_values, measured, overviews, places, primary
 from rescale_bench.runs.submission import PICTURES
 from rescale_bench.tables import leaderboard
-from rescale_bench.tables.model import Section, Table
+from rescale_bench.tables.model import Section
 from rescale_bench.tables.rows import choose_metrics, prepare
 from rescale_bench.tables.scores import Score, Setting
 
@@ -123,6 +124,7 @@ class Content:
     scores: Sequence[Score]
     boards: tuple[Board, ...]
     extras: tuple[Extra, ...]
+    judged: tuple[Judged, ...]
     metrics: Sequence[str]
     own: Mapping[str, str]
     methods: Files
@@ -132,6 +134,11 @@ class Content:
     def links(self) -> dict[str, str]:
         """The page of each label's method."""
         return {label: self.methods.link(method) for label, method in self.own.items()}
+
+    def link(self, name: str) -> str:
+        """Give the page of the method that a claim names; "" where it has no rows."""
+        method = bare_name(name)
+        return self.methods.link(method) if method in self.methods.names else ""
 
     @cached_property
     def places(self) -> Places:
@@ -179,12 +186,13 @@ def build_site(admitted: Admitted, registry: Registry, look: Look) -> dict[str, 
     for pages, names in ((methods, own.values()), (datasets, rows["dataset"])):
         for name in sorted(set(names)):
             pages.page(name)
-    content = Content(admitted, registry, look, found.scores, (), (), metrics, own, methods, datasets)
+    content = Content(admitted, registry, look, found.scores, (), (), (), metrics, own, methods, datasets)
     # What most methods took part in comes first: a visitor sees it before anything is chosen.
     ordered = sorted(sections, key=lambda section: -sum(len(table.rows) for table in section.tables))
     boards = _boards([*overviews(found.scores), *ordered], content.links)
     more = tuple(extras(every, registry, look.reference, primary(found.scores)))
-    content = dataclasses.replace(content, boards=boards, extras=more)
+    judged = judged_claims(rows, registry)
+    content = dataclasses.replace(content, boards=boards, extras=more, judged=judged)
     compared, pictures = gather(prepared, admitted.sources, registry, look.pictures)
     files: dict[str, str | bytes] = {
         "assets/site.css": asset("report.css") + asset("site.css"),
@@ -200,21 +208,13 @@ def _boards(sections: Sequence[Section], links: Mapping[str, str]) -> tuple[Boar
     parts: Any = templates().get_template("parts.html.j2").module
     made = []
     for number, found in enumerate(sections, start=1):
-        section = dataclasses.replace(found, tables=tuple(map(_measured, found.tables)))
+        section = dataclasses.replace(found, tables=tuple(map(measured, found.tables)))
         rows = [row for table in section.tables for row in table.rows]
         columns = [column for table in section.tables for column in table.columns]
         scales = {row.scale for row in rows} | {column.scale for column in columns}
         ordered = tuple(sorted(scales - {""}, key=Decimal))
         made.append(Board(f"board-{number}", section.setting, ordered, parts.board(section, links)))
     return tuple(made)
-
-
-def _measured(table: Table) -> Table:
-    """Leave out the rows of methods that were not measured at a scale."""
-    lead = {"scale", "images"}
-    places = [place for place, column in enumerate(table.columns) if column.name not in lead]
-    kept = (row for row in table.rows if any(row.cells[place].value is not None for place in places))
-    return dataclasses.replace(table, rows=tuple(kept))
 
 
 def _images(content: Content, shown: Shown) -> Iterator[tuple[str, Any]]:
@@ -232,7 +232,8 @@ def _data(key: str, content: Any) -> str:
 
 def _pages(content: Content) -> Iterator[tuple[str, str]]:
     environment = templates()
-    listed = (*PAGES[:4], *((extra.file, extra.title) for extra in content.extras), *PAGES[4:])
+    more = [("claims.html", "Claims")] * bool(content.judged) + [(one.file, one.title) for one in content.extras]
+    listed = (*PAGES[:4], *more, *PAGES[4:])
     shared = {"version": rescale_bench.__version__, "site": content.look.title, "pages": listed}
 
     def page(file: str, template: str, title: str, **context: Any) -> tuple[str, str]:
@@ -251,6 +252,8 @@ def _pages(content: Content) -> Iterator[tuple[str, str]]:
         yield page(file, "method", method, **site_pages.method_page(content, method))
     for dataset, file in content.datasets.names.items():
         yield page(file, "dataset", dataset, **site_pages.dataset_page(content, dataset))
+    if content.judged:
+        yield page("claims.html", "claims", "Claims", **claims_page(content.judged, content.link))
     for extra in content.extras:
         yield page(extra.file, "extra", extra.title, page=extra, links=content.links)
     sources = site_pages.source_list(content)

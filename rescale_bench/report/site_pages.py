@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from rescale_bench.report.facts import METHOD, dataset_facts, method_facts
+from rescale_bench.report.site_claims import claims_about
 from rescale_bench.report.site_tables import method_tables, primary
 from rescale_bench.tables.model import MISSING, Row, Table, TableCell, TableColumn, number_cell
 from rescale_bench.tables.notes import footnotes
@@ -72,6 +73,7 @@ def method_page(content: Content, method: str) -> Context:
         "tables": method_tables(mine, content.metrics, content.places),
         "notes": footnotes(mine, ranked=False),
         "against": _comparison(content, {score.label for score in mine}),
+        "claims": list(claims_about(content.judged, method)),
         "sources": runs,
     }
 

@@ -43,6 +43,14 @@ def primary(scores: Iterable[Score]) -> str:
     return next((name for name in PRIMARY if name in held), min(held, default=""))
 
 
+def measured(table: Table) -> Table:
+    """Leave out the rows of methods that were not measured at a scale."""
+    lead = {"scale", "images"}
+    places = [place for place, column in enumerate(table.columns) if column.name not in lead]
+    kept = (row for row in table.rows if any(row.cells[place].value is not None for place in places))
+    return dataclasses.replace(table, rows=tuple(kept))
+
+
 def overviews(scores: Sequence[Score]) -> list[Section]:
     """Lay the main metric out as methods under data sets, for each protocol and codec that has several of them."""
     metric = primary(scores)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UnknownNameError, UsageError
@@ -18,8 +19,9 @@ from rescale_bench.tables.model import (
     TableCell,
     TableColumn,
     difference_cell,
+    method_cell,
 )
-from rescale_bench.tables.scores import Setting, reference_of
+from rescale_bench.tables.scores import Setting, best_first, reference_of
 
 if TYPE_CHECKING:
     from rescale_bench.statistics.paired import PairedDifference
@@ -59,6 +61,28 @@ def _gap(score: Score, at: At, top: str) -> PairedDifference | None:
         return None
     theirs, mine = ({image: values[image] for image in shared} for values in (base.finite, score.finite))
     return paired_difference(theirs, mine, score.about.direction)
+
+
+def gap_table(scores: Sequence[Score], ceiling: str) -> Table:
+    """Lay the gaps to a ceiling out as methods under scales, for scores of one metric and setting.
+
+    ceiling: its label. Methods stand by their mean at the scale that most were measured at.
+    """
+    at = {(one.group.setting, one.group.scale, one.metric, one.label): one for one in scores}
+    scales = sorted({one.group.scale for one in scores if one.label == ceiling}, key=Decimal)
+    by_scale = {scale: {one.label: one for one in scores if one.group.scale == scale} for scale in scales}
+    leading = max(by_scale.values(), key=len)
+    head = TableColumn("", metric=scores[0].metric, unit=scores[0].about.unit, decimals=scores[0].about.decimals)
+    columns = [dataclasses.replace(head, name=f"×{scale}", scale=scale) for scale in scales]
+    labels = best_first({label for members in by_scale.values() for label in members} - {ceiling}, leading)
+    rows = []
+    for label in labels:
+        own = [by_scale[scale].get(label) for scale in scales]
+        gaps = [difference_cell(_gap(one, at, ceiling) if one else None, head.decimals) for one in own]
+        rows.append(Row((method_cell(label), *gaps), label))
+    unit = f" [{head.unit}]" if head.unit else ""
+    title = f"{ceiling} minus the method, {head.metric}{unit}"
+    return Table(title, (TableColumn("method", "text", priority=0), *columns), tuple(rows))
 
 
 def _section(section: Section, top: str, at: At) -> Section:

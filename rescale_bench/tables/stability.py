@@ -277,11 +277,12 @@ def _section(grid: Grid, references: Sequence[str]) -> Section:
     tables = (
         *(_means(grid, family) for family in grid.families),
         *(_falls_table(grid, label, fallen[label]) for label in labels if fallen[label]),
-        _ranks_table(grid),
+        *[_ranks_table(grid)] * (len(grid.labels) > 1),
     )
     unsure = any(fall.unsure for each in fallen.values() for fall in each)
     left_out = [f"Left out: {text}: no finite value on some images." for text in grid.left_out]
-    return Section(grid.group.setting, tables, (FALLS, *[UNSURE_NOTE] * unsure, RANKS, *left_out))
+    explained = (*[FALLS] * any(fallen.values()), *[UNSURE_NOTE] * unsure, *[RANKS] * (len(grid.labels) > 1))
+    return Section(grid.group.setting, tables, (*explained, *left_out))
 
 
 def _title(grid: Grid, text: str) -> str:
