@@ -24,7 +24,7 @@ def smooth_batch(scale, side=32, count=2, step=0):
     return Batch(hr, bicubic(hr, Decimal(scale)), Decimal(scale), step, torch.Generator().manual_seed(5 + step))
 
 
-def losses(recipe, steps=30, rate=2e-3, **batch):
+def losses(recipe, steps=12, rate=1e-3, side=16):
     """Train on one batch with Adam; return the weighted loss of every step, drawn latents alike in all of them."""
     learner = recipe.learner(recipe, {}, 0)
     learner.module.train()
@@ -32,7 +32,7 @@ def losses(recipe, steps=30, rate=2e-3, **batch):
     optimizer = torch.optim.Adam(parameters, rate)
     found = []
     for _ in range(steps):
-        loss = weighted_sum(learner.terms(smooth_batch(recipe.scales[0], **batch), MODEL), recipe.losses)
+        loss = weighted_sum(learner.terms(smooth_batch(recipe.scales[0], side), MODEL), recipe.losses)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

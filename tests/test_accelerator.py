@@ -1,17 +1,19 @@
 """Every method on the stand-in for CUDA, and the stand-in itself."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import torch
 from accelerator import DEVICE, Resident, standing_in
 
-from rescale_bench.api.records import all_parts
+from rescale_bench.api.records import State, all_parts
 from rescale_bench.api.registry import load_registry
 from rescale_bench.api.scales import lr_size
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.errors import UnavailableError
-from rescale_bench.networks import lines
+from rescale_bench.networks import edsr, lines
+from rescale_bench.networks.loading import seeded_tensors
 from rescale_bench.roundtrip.cell import Loop, prepare_hr, reference_lr, round_trip
 from rescale_bench.roundtrip.conformance import make_image
 from rescale_bench.roundtrip.halves import Halves
@@ -73,6 +75,31 @@ CASES = [
     ("irn-ceil", "2.5"),
     ("fgrn-type3", "1.9"),
 ]
+
+
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """Draw the deepest networks with two blocks in a row, not 10 to 200 that are alike."""
+    from rescale_bench_plugins.arbsr import network as arbsr
+    from rescale_bench_plugins.rdn import network as rdn
+    from rescale_bench_plugins.san import network as san
+    from rescale_bench_plugins.zoo import network as zoo
+
+    def initial(architecture, scale, seed):
+        network = getattr(getattr(zoo.spandrel().architectures, architecture), architecture)
+        sizes = {"RCAN": {"n_resgroups": 2, "n_resblocks": 2}, "ESRGAN": {"num_blocks": 2}}[architecture]
+        return State(seeded_tensors(lambda: network(scale=scale, **sizes), seed))
+
+    monkeypatch.setattr(zoo, "initial", initial)
+    for module, names in ((san, ("GROUPS", "BLOCKS")), (rdn, ("BLOCKS",))):
+        for name in names:
+            monkeypatch.setattr(module, name, 2)
+    for module, name, sizes in ((edsr, "initial_edsr", {"blocks": 2}),
+                                (arbsr, "initial_arb_rcan", {"groups": 2, "blocks": 2})):  # fmt: skip
+        draw = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda layout, seed, draw=draw, sizes=sizes: draw(replace(layout, **sizes), seed)
+        )
 
 
 def test_the_cases_hold_every_built_in_method():
@@ -138,7 +165,7 @@ def assert_same_on_the_device(spec, scale):
 
 
 @pytest.mark.parametrize(("spec", "scale"), CASES, ids=[f"{spec} x{scale}" for spec, scale in CASES])
-def test_a_method_stays_on_its_device(spec, scale):
+def test_a_method_stays_on_its_device(spec, scale, few_blocks):
     tensors = assert_same_on_the_device(spec, scale)
     assert bool(tensors) == halves_have_weights(spec)
 

@@ -160,7 +160,7 @@ def test_wrong_weights_are_described():
 @pytest.mark.parametrize("latent", ["zero", "gaussian"])
 def test_a_few_steps_lower_the_loss(latent):
     recipe = few_steps.small_recipe(METHOD, "x4", f"{TINY},settings.z={latent}")
-    found, learner = few_steps.losses(recipe, side=32)
+    found, learner = few_steps.losses(recipe)
     assert found[-1] < 0.97 * found[0]
     state = learner.states()["x4"]
     assert state.metadata == {"z": latent}
