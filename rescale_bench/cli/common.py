@@ -42,21 +42,25 @@ def registry(known: argparse.Namespace) -> Registry:
     return loaded
 
 
-def read_input(known: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
-    """Read the run that was named, or the newest one under runs/. Raises UsageError, StoreError, and PluginError."""
+def read_input(known: argparse.Namespace, whole: bool = False) -> tuple[Path, pd.DataFrame]:
+    """Read the run that was named, or the newest one under runs/.
+
+    whole: with the columns that nothing shows. Raises UsageError, StoreError, and PluginError.
+    """
     if known.run and known.input:
         raise UsageError(f"one run is read: {known.run} or {known.input}?", "input")
     if known.plugins:
         registry(known)
-    return read_run(known.run or known.input)
+    return read_run(known.run or known.input, whole)
 
 
-def read_run(text: str | None) -> tuple[Path, pd.DataFrame]:
-    """Read the run that the user named, or the newest one under runs/. Raises UsageError, StoreError."""
+def read_run(text: str | None, whole: bool = False) -> tuple[Path, pd.DataFrame]:
+    """Read the run that the user named, or the newest one under runs/, as read_input does."""
     from rescale_bench.runs.folder import Run
+    from rescale_bench.runs.schema import NAMES, SHOWN
 
     path = Path(text) if text else _newest()
-    return path, Run(path).rows()
+    return path, Run(path).rows(NAMES if whole else SHOWN)
 
 
 def _newest() -> Path:

@@ -43,7 +43,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if not (known.format or known.output or known.leaderboard or known.rows):
         raise UsageError("export: say what to write: --format and -o FILE, --leaderboard FILE or --rows FILE")
     form = _format(known)
-    folder, frame = read_input(known)
+    folder, frame = read_input(known, whole=True)
     if form == "latex":
         _latex(_board(frame, known), known.output)
     elif form:

@@ -32,7 +32,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     from rescale_bench.report.submitting import prepare_submission
 
     plugins = registry(known)
-    path, frame = read_run(known.run)
+    path, frame = read_run(known.run, whole=True)
     prepared = prepare_submission(path, frame, plugins, name_list(known.pictures))
     output = Path(known.output or f"{prepared.name}.zip")
     if output.suffix != ".zip":

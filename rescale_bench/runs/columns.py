@@ -38,7 +38,7 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
     tables = [table for table in tables if table.num_rows] or [_laid_out([])]
-    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
 
 
 def _laid_out(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -192,17 +192,19 @@ def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
 def combined(parts: Iterable[tuple[np.ndarray, int]], count: int) -> np.ndarray:
     """Make one number of several codes of each row, equal where all are; the first code decides the order.
 
-    parts: (codes of the rows, −1 for none; how many there are). count: of the rows. Returns (count,) of int64.
+    parts: (codes of the rows, −1 for none; how many there are). count: of the rows. Returns (count,) of whole numbers.
     """
     import numpy as np
 
-    total, room = np.zeros(count, dtype=np.int64), 1
+    total, room = np.zeros(count, dtype=np.int32), 1
     for codes, size in parts:
         if size == 1 and (codes == 0).all():
             continue
         if room * (size + 1) >= 2**62:
             values, total = np.unique(total, return_inverse=True)
             room = len(values)
+        if room * (size + 1) >= 2**31:
+            total = total.astype(np.int64, copy=False)
         total *= size + 1
         total += codes
         total += 1

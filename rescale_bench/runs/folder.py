@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from rescale_bench.machine.writing import reason, write_atomically
 from rescale_bench.runs.columns import joined, lines_of, settled, tabled
 from rescale_bench.runs.journal import listed_segments, plain, read_lines
 from rescale_bench.runs.outputs import Outputs
-from rescale_bench.runs.schema import COLUMNS
+from rescale_bench.runs.schema import COLUMNS, NAMES, OF_CELL, ORDER
 from rescale_bench.runs.segments import FOLDER as SEGMENTS
 from rescale_bench.runs.segments import read_segments
 from rescale_bench.runs.submission import CARD, ENDING, read_submission
@@ -45,13 +45,13 @@ class Run:
         """What people call it: its folder, or the name of the file."""
         return self.folder.resolve().name if self.folder else self.path.name
 
-    def rows(self) -> pd.DataFrame:
+    def rows(self, names: Collection[str] = NAMES) -> pd.DataFrame:
         """Read the tidy rows, texts as categories; a folder's from its cells, so that a killed run can be read too.
 
-        Raises StoreError.
+        names: the columns that are wanted; a file has all of its own. Raises StoreError.
         """
         try:
-            return readable(self._rows())
+            return readable(self._rows(names))
         except FileNotFoundError:
             raise StoreError(f"there is no run at {self.path}") from None
         except StoreError:
@@ -60,17 +60,18 @@ class Run:
             text = str(error) or type(error).__name__
             raise StoreError(f"cannot read {self.path} as a run: {text}".splitlines()[0]) from None
 
-    def _rows(self) -> pd.DataFrame:
+    def _rows(self, names: Collection[str]) -> pd.DataFrame:
         if self.path.is_dir():
-            return tidy(self.cells(), self.metrics)
+            unread = [column.name for column in OF_CELL if column.name not in (*names, *ORDER, "cell")]
+            return tidy(self.cells(unread), self.metrics, names)
         if self.path.suffix == ".jsonl":
-            return tidy(settled(tabled(read_lines(self.path))), {})
+            return tidy(settled(tabled(read_lines(self.path))), {}, names)
         return read_rows(self.path)
 
-    def cells(self) -> pa.Table:
+    def cells(self, unread: Collection[str] = ()) -> pa.Table:
         """Read the finished cells of a folder as columns (rescale_bench.runs.columns), one row each.
 
-        Raises StoreError where it holds no run or a damaged one.
+        unread: columns that may be left out. Raises StoreError where it holds no run or a damaged one.
         """
         journal = self.path / JOURNAL
         if not self.measured:
@@ -81,7 +82,7 @@ class Run:
             )
         while True:
             listed = listed_segments(journal)
-            _, tables = read_segments(self.path, listed, journal)
+            _, tables = read_segments(self.path, listed, journal, unread)
             lines = tabled(read_lines(journal))
             if listed_segments(journal) == listed:  # else a run sealed its lines meanwhile
                 return settled(joined([*tables, lines]))

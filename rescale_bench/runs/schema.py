@@ -48,6 +48,8 @@ class Column:
     of what was measured before stay."""
     variant: str = ""
     """Of a key that is part of how a method runs: how a value other than the default stands behind its name."""
+    shown: bool = True
+    """Whether any table, plot or comparison looks at it; what none looks at is for users of the file."""
 
     def fits(self, value: object) -> bool:
         """Tell whether a value is one of this column; numbers are positive and at most LARGEST."""
@@ -68,7 +70,7 @@ def _metric_columns() -> Iterator[Column]:
 
 
 COLUMNS = (
-    Column("schema", "integer", "measured", SCHEMA),
+    Column("schema", "integer", "measured", SCHEMA, shown=False),
     Column("cell", "text", "content", "", title="version of the method or codec"),
     Column("method", "text", "key", None),
     Column("options", "text", "key", ""),
@@ -97,13 +99,13 @@ COLUMNS = (
     Column("status", "text", "measured", None, each=True),
     Column("error", "text", "measured", "", each=True),
     Column("note", "text", "measured", "", each=True),  # what a reader must know of the value, as a footnote says it
-    Column("seconds", "number", "measured", math.nan),
-    Column("peak_mb", "number", "measured", math.nan),
+    Column("seconds", "number", "measured", math.nan, shown=False),
+    Column("peak_mb", "number", "measured", math.nan, shown=False),
     Column("height", "integer", "measured", math.nan),
     Column("width", "integer", "measured", math.nan),
     Column("lr_height", "integer", "measured", math.nan),
     Column("lr_width", "integer", "measured", math.nan),
-    Column("tiled", "integer", "measured", math.nan),
+    Column("tiled", "integer", "measured", math.nan, shown=False),
 )
 
 
@@ -112,6 +114,7 @@ def _names(*, role: Role) -> tuple[str, ...]:
 
 
 NAMES = tuple(column.name for column in COLUMNS)
+SHOWN = tuple(column.name for column in COLUMNS if column.shown)
 KEY, CONTENT, METRIC = _names(role="key"), _names(role="content"), _names(role="metric")
 OF_CELL = tuple(column for column in COLUMNS if column.role != "metric" and not column.each)
 """What stands once in a journal line."""

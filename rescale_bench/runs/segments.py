@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +65,12 @@ def write_segment(folder: Path, sealed: Sealed, cells: pa.Table) -> Sealed:
     return Sealed(run, (*sealed.names, name))
 
 
-def read_segments(folder: Path, listed: Sealed, journal: Path) -> tuple[Sealed, list[pa.Table]]:
+def read_segments(
+    folder: Path, listed: Sealed, journal: Path, unread: Collection[str] = ()
+) -> tuple[Sealed, list[pa.Table]]:
     """Read the segments of a run folder, the oldest first. listed: those that line 1 of the journal names.
 
+    unread: columns that are left out.
     Returns what the folder holds: a segment that a kill left unlisted counts.
     Raises StoreError for the first segment that is missing, damaged or of another run.
     """
@@ -87,7 +90,7 @@ def read_segments(folder: Path, listed: Sealed, journal: Path) -> tuple[Sealed, 
         if zlib.crc32(content) != int(found[2], 16):
             advice = f"put it back from a copy of the run, or delete it and {again}"
             raise StoreError(f"{there[name]} is damaged: its checksum does not fit; {advice}")
-        table, of = _parsed(content)
+        table, of = _parsed(content, unread)
         run = run or of
         if table is None or of != run:
             raise StoreError(f"{there[name]} is no segment of this run; move it away")
@@ -95,17 +98,20 @@ def read_segments(folder: Path, listed: Sealed, journal: Path) -> tuple[Sealed, 
     return Sealed(run, tuple(sorted(there))), tables
 
 
-def _parsed(content: bytes) -> tuple[pa.Table | None, str]:
+def _parsed(content: bytes, unread: Collection[str]) -> tuple[pa.Table | None, str]:
     """Read a segment and the name of its run; (None, "") for a file of something else."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(pa.BufferReader(content))
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        schema = file.schema_arrow
+        of = (schema.metadata or {}).get(RUN, b"").decode(errors="replace")
+        if "cell" not in schema.names:
+            return None, ""
+        return file.read([name for name in schema.names if name not in unread]), of
     except (pa.ArrowException, OSError):
         return None, ""
-    of = (table.schema.metadata or {}).get(RUN, b"").decode(errors="replace")
-    return (table, of) if "cell" in table.column_names else (None, "")
 
 
 def listing(sealed: Sealed) -> dict[str, Any]:

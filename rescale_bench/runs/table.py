@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,47 +45,49 @@ GROUP, DICTIONARY = 2**20, 2**24
 TidyFormat = Literal["parquet", "csv", "json"]
 
 
-def tidy(cells: pa.Table, metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def tidy(cells: pa.Table, metrics: Mapping[str, Mapping[str, Any]], names: Collection[str] = NAMES) -> pd.DataFrame:
     """Lay finished cells out as one row per cell and metric, in an order that does not depend on the run.
 
     cells: one row each (rescale_bench.runs.columns). metrics: what run.json says of each metric (direction, unit, …).
-    Texts, and what repeats itself, are categories; plain_texts makes usual columns of them.
+    names: the columns that are wanted. Texts, and what repeats itself, are categories; plain_texts makes usual columns
+    of them.
     """
     import numpy as np
     import pandas as pd
 
     labels = sorted(metrics_of(cells))
-    columns = {column.name: _of_cells(cells, column) for column in OF_CELL}
+    columns = {c.name: _of_cells(cells, c) for c in OF_CELL if c.name in names or c.name in ORDER}
     place = combined((_rank(columns[name], name) for name in ORDER if name != "metric"), cells.num_rows)
     order = np.argsort(place, kind="stable")
-    # (cells, metrics): where an entry stands among all that are different, −1 without one.
+    # (cells in order, metrics): where an entry stands among all that are different, −1 without one.
     entries = np.full((cells.num_rows, len(labels)), -1, dtype=np.int32)
     values = np.full(entries.shape, np.nan)
     texts: list[str] = []
     for index, label in enumerate(labels):
         codes, own = coded(cells[ENTRY + label])
-        entries[:, index] = np.where(codes < 0, -1, codes + len(texts))
-        values[:, index] = cells[VALUE + label].to_numpy()
+        entries[:, index] = np.where(codes < 0, -1, codes + len(texts))[order]
+        values[:, index] = cells[VALUE + label].to_numpy()[order]
         texts += own
-    row, which = np.nonzero(entries[order] >= 0)
-    owner = order[row]
+    there = entries >= 0
+    owner = np.repeat(order.astype(np.int32), there.sum(axis=1))
+    which = np.broadcast_to(np.arange(len(labels), dtype=np.int16), there.shape)[there]
+    entry, value = entries[there], values[there]
+    del entries, values, there
     if (np.diff(place[order]) == 0).any():  # cells of one name and several contents: metric by metric
         again = np.lexsort((which, place[owner]))
-        owner, which = owner[again], which[again]
+        owner, which, entry, value = (each[again] for each in (owner, which, entry, value))
     said = [metrics.get(label, {}) for label in labels]
     of_metrics = pd.DataFrame({name: [each.get(name) for each in said] for name in METRIC})
     of_metrics = _typed(described(of_metrics.assign(metric=pd.Series(labels, dtype=str))))
     about = [json.loads(text) for text in texts]
-    of_entries = {name: [entry.get(key, DEFAULTS.get(name)) for entry in about] for name, key in OF_VALUE.items()}
-    taken = owner * len(labels) + which  # places in the matrices, row by row
-    entry = entries.ravel()[taken]
-    found: dict[Any, Any] = {"value": values.ravel()[taken]}
+    of_entries = {name: [said.get(key, DEFAULTS.get(name)) for said in about] for name, key in OF_VALUE.items()}
     sources: tuple[tuple[Mapping[Any, Any], np.ndarray], ...] = (
         (columns, owner), (dict(of_metrics.items()), which), (of_entries, entry),
     )  # fmt: skip
+    found: dict[Any, Any] = {"value": value}
     for source, places in sources:
-        found |= {name: _repeated(values, places) for name, values in source.items() if name != "value"}
-    return pd.DataFrame({name: found[name] for name in NAMES}, copy=False)
+        found |= {name: _repeated(of, places) for name, of in source.items() if name in names and name != "value"}
+    return pd.DataFrame({name: found[name] for name in NAMES if name in found}, copy=False)
 
 
 def _of_cells(cells: pa.Table, column: Column) -> Any:
@@ -99,14 +101,13 @@ def _of_cells(cells: pa.Table, column: Column) -> Any:
         plain_type = pa.string() if column.type == "text" else array.type
         array = array.cast(plain_type).fill_null(column.default)
     if column.name == "cell":
-        keys = array.combine_chunks().dictionary_encode()
-        return pd.Categorical.from_codes(keys.indices.to_numpy(), keys.dictionary.to_pandas())
+        return pd.Categorical.from_codes(np.arange(len(array), dtype=np.int32), array.to_pandas())
     if column.type == "text":
         codes, texts = coded(array)
         return pd.Categorical.from_codes(codes, pd.Index(texts, dtype=str))
     numbers = array.to_numpy()
-    if column.type == "number" or column.role == "measured":
-        return numbers if column.type != "number" else numbers.astype(np.float64)
+    if column.type == "number":
+        return numbers.astype(np.float64)
     return numbers if column.type == "flag" else pd.Categorical(numbers)
 
 
@@ -135,7 +136,9 @@ def _repeated(column: Any, places: np.ndarray) -> Any:
         if values.dtype in (bool, object):  # a flag, perhaps with gaps
             return values.to_numpy()[places]
         column = pd.Categorical(values)
-    return pd.Categorical.from_codes(column.codes[places], dtype=column.dtype)
+    alike = len(column.categories) == 1 and (column.codes == 0).all()
+    codes = np.zeros(len(places), dtype=np.int8) if alike else column.codes[places]
+    return pd.Categorical.from_codes(codes, dtype=column.dtype)
 
 
 def plain_texts(table: pd.DataFrame) -> pd.DataFrame:
@@ -159,9 +162,14 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**numbers, **integers)
 
 
-def complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give a table of an earlier schema, or one made by hand, the columns that it lacks, with their defaults."""
-    missing = {name: value for name, value in DEFAULTS.items() if name not in (*frame.columns, *LATER)}
+def complete(frame: pd.DataFrame, names: Collection[str] = NAMES) -> pd.DataFrame:
+    """Give a table of an earlier schema, or one made by hand, those of the columns that it lacks, with their defaults.
+
+    names: the columns that are wanted.
+    """
+    missing = {
+        name: value for name, value in DEFAULTS.items() if name in names and name not in (*frame.columns, *LATER)
+    }
     frame = described(frame.assign(**missing) if missing else frame)
     # Schema 1 had no columns for batch and compile.
     parts = {text: split_dtype(text) for text in map(plain_text, frame["dtype"].unique()) if "-" in text}
@@ -210,7 +218,7 @@ def read_rows(path: Path) -> pd.DataFrame:
         from pyarrow import parquet
 
         texts_there = [name for name in parquet.read_schema(path).names if name in TEXTS]
-        table = parquet.read_table(path, read_dictionary=texts_there).to_pandas()
+        table = parquet.ParquetFile(path, read_dictionary=texts_there).read().to_pandas()
     missing = set(NEEDED) - set(table.columns)
     if missing:
         raise StoreError(f"{path} is no tidy run: it lacks the columns {', '.join(sorted(missing))}")
@@ -230,9 +238,9 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write control characters in the texts of a run as their escapes: runs are passed around, and then printed."""
     for column in table.select_dtypes(include=["object", "string", "category"]).columns:
         kinds = table[column].cat.categories if table[column].dtype == "category" else table[column].unique()
-        texts = [text for text in kinds.tolist() if isinstance(text, str) and not text.isprintable()]
-        if texts:
-            named = {text: printable(text) for text in texts}
+        texts = [text for text in kinds.tolist() if isinstance(text, str)]
+        if not "".join(texts).isprintable():
+            named = {text: printable(text) for text in texts if not text.isprintable()}
             if table[column].dtype == "category":
                 table[column] = table[column].astype(object).replace(named).astype("category")
             else:

@@ -166,8 +166,8 @@ def marked(table: Table) -> Table:
             cells = [rows[place][index] for place in block]
             names = _best_and_second(cells, column.direction)
             for place, cell in zip(block, cells, strict=True):
-                if cell.ranked:
-                    rows[place][index] = dataclasses.replace(cell, mark=names.get(cell.text, ""))
+                if cell.ranked and cell.text in names:
+                    rows[place][index] = dataclasses.replace(cell, mark=names[cell.text])
     lines = (dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True))
     return dataclasses.replace(table, rows=tuple(lines))
 

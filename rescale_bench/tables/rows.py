@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.runs.columns import combined
-from rescale_bench.runs.schema import CONTENT, DEFAULTS, KEY, LABEL, row_label
+from rescale_bench.runs.schema import CONTENT, DEFAULTS, KEY, LABEL, ORDER, SHOWN, row_label
 from rescale_bench.runs.sets import image_sets
 from rescale_bench.runs.table import as_text, complete
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-CELL = (*KEY, *(name for name in CONTENT if name not in ("cell", "image_sha256")))
+CELL = (*ORDER, *(name for name in CONTENT if name not in ("cell", "image_sha256")))
 """What makes two rows one measurement, of which the later counts."""
 GROUP = ("protocol", "protocol_version", "dataset", "codec", "scale")
 """What rows share that are compared with one another."""
 TEXT = (*KEY, *CONTENT)
 """Columns that tables group by: categories of texts, however a file was read."""
+KIND = tuple(name for name in TEXT if name not in ("cell", "image", "image_sha256"))
+"""Those of them that do not name an image."""
 
 
 def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
@@ -37,10 +39,10 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
 
     if frame.empty:
         raise UsageError("there is nothing to tabulate: the run holds no rows")
-    rows = complete(frame)
+    rows = complete(frame, SHOWN)
     rows = rows.assign(**{name: as_text(rows[name]) for name in TEXT})
     for name, default in DEFAULTS.items():
-        if name not in TEXT and (gaps := rows[name].isna()).any():
+        if name in SHOWN and name not in TEXT and (gaps := rows[name].isna()).any():
             rows[name] = rows[name].astype(object).where(~gaps, default)
     of_sets = rows["image"] == ""
     members = {}
@@ -48,12 +50,11 @@ def prepare(frame: pd.DataFrame, sets: bool = False) -> pd.DataFrame:
         members = _members(rows) if sets else {}
         rows = rows[~of_sets | rows["cell"].isin(members)]
     measurements = group_codes(rows, CELL)
-    if (np.diff(np.sort(measurements)) == 0).any():
+    # Rows of a run come in order; only others need sorting to see whether any stands twice.
+    if not (np.diff(measurements) > 0).all() and (np.diff(np.sort(measurements)) == 0).any():
         rows = rows[~pd.Series(measurements).duplicated(keep="last").to_numpy()]
-    rows["image"] = _derived(rows, ("dataset", "image", "image_sha256"), _one_content)
-    rows["metric"] = _derived(rows, ("metric", "metric_version"), _versioned)
-    rows["label"] = _derived(rows, LABEL, _labels)
-    rows["label"] = _derived(rows, (*GROUP, "label", "weights_sha256"), _told_apart)
+    rows[["image"]] = _derived(rows, ("dataset", "image", "image_sha256"), lambda table: {"image": _one_content(table)})
+    rows[["metric", "label"]] = _derived(rows, KIND, _named)
     return _with_members(rows, members) if members else rows
 
 
@@ -83,19 +84,25 @@ def distinct(rows: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.n
     return places, first
 
 
-def _derived(rows: pd.DataFrame, names: Sequence[str], make: Callable[[pd.DataFrame], Iterable[str]]) -> pd.Series[str]:
-    """Make a column of texts from others, once for each combination of them. make: of a table of the combinations."""
-    import numpy as np
+def _derived(
+    rows: pd.DataFrame, names: Sequence[str], make: Callable[[pd.DataFrame], Mapping[str, Iterable[str]]]
+) -> pd.DataFrame:
+    """Make columns of texts from others, once for each combination of them. make: of a table of the combinations."""
     import pandas as pd
 
     places, first = distinct(rows, names)
-    texts = np.array(list(make(rows[list(names)].iloc[first].astype(object))), dtype=object)
-    codes, values = pd.factorize(texts, sort=True)
-    return pd.Series(pd.Categorical.from_codes(codes[places], pd.Index(values, dtype=str)), index=rows.index)
+    made = {}
+    for name, texts in make(rows[list(names)].iloc[first].astype(object)).items():
+        column = pd.Categorical(list(texts))
+        made[name] = pd.Categorical.from_codes(column.codes[places], dtype=column.dtype)
+    return pd.DataFrame(made, index=rows.index, copy=False)
 
 
-def _labels(table: pd.DataFrame) -> list[str]:
-    return [row_label(values) for values in table.itertuples(index=False)]
+def _named(table: pd.DataFrame) -> dict[str, pd.Series[str]]:
+    """Name metrics and methods; where two would share a label, by the digest of their weights."""
+    ways = list(table[list(LABEL)].itertuples(index=False, name=None))
+    labels = {way: row_label(way) for way in set(ways)}
+    return {"metric": _versioned(table), "label": _told_apart(table.assign(label=[labels[way] for way in ways]))}
 
 
 def _members(rows: pd.DataFrame) -> dict[str, dict[str, str]]:

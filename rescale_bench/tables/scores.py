@@ -7,8 +7,7 @@ counted; a method that lacks images keeps its mean but is not ranked.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -65,12 +64,12 @@ class Group:
     codec: str
     scale: str
 
-    @property
+    @cached_property
     def order(self) -> tuple[str, str, str, str, Decimal]:
         """Sort by protocol, data set, codec, scale."""
         return self.protocol, self.protocol_version, self.dataset, self.codec, Decimal(self.scale)
 
-    @property
+    @cached_property
     def setting(self) -> Setting:
         """Give all of it but the scale."""
         return Setting(self.protocol, self.protocol_version, self.dataset, self.codec)
@@ -111,6 +110,7 @@ class Images:
 
     names: of all images of the table. which: the score's own, as places in names. states: of each, as a place in
     WORST. values: of each, the mean over seeds; what stands with an image that is not finite means nothing.
+    counts: how many are in each state, in the order of WORST.
     pixels: of each, NaN where unknown; None where the metric does not weigh images.
     """
 
@@ -118,16 +118,8 @@ class Images:
     which: np.ndarray
     states: np.ndarray
     values: np.ndarray
+    counts: Sequence[int]
     pixels: np.ndarray | None = None
-
-    def upto(self, worst: State) -> np.ndarray:
-        """Give the images whose state is this or better, as places in names, in rising order."""
-        return np.sort(self.which[self.states <= WORST.index(worst)])
-
-    @cached_property
-    def counts(self) -> dict[State, int]:
-        """Count the images in each state."""
-        return dict(zip(WORST, np.bincount(self.states, minlength=len(WORST)).tolist(), strict=True))
 
 
 class Values(Mapping[str, float]):
@@ -135,8 +127,10 @@ class Values(Mapping[str, float]):
 
     def __init__(self, images: Images) -> None:
         """Take the finite ones."""
-        finite = images.states == 0
-        self.names, self.which, self.numbers = images.names, images.which[finite], images.values[finite]
+        self.names, self.which, self.numbers = images.names, images.which, images.values
+        if images.counts[0] < len(images.which):
+            finite = images.states == 0
+            self.which, self.numbers = images.which[finite], images.values[finite]
 
     @cached_property
     def by_name(self) -> dict[str, float]:
@@ -162,6 +156,7 @@ class Score:
     images: how many the group has. of_images: what came of those that have a row.
     everybody: the images on which some method has a value, as places in their names, in rising order; set once the
     group is complete; all for a whole data set.
+    covers: whether it is finite on every image of everybody, and on no other; set with it.
     base: the score of the reference method, None for itself and where there is none.
     whole: the value of a metric of whole data sets; the images that it is of have it in common.
     sealed: False where the images were made elsewhere.
@@ -177,18 +172,19 @@ class Score:
     images: int
     of_images: Images
     everybody: np.ndarray
+    covers: bool = False
     base: Score | None = None
     whole: Whole | None = None
     sealed: bool = True
 
-    @property
+    @cached_property
     def trained(self) -> bool:
         """Whether the row may be published: False for random weights, and for code without a version."""
         return publishable("+".join(self.tags))
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
-        return self.of_images.counts[state]
+        return self.of_images.counts[WORST.index(state)]
 
     @property
     def missing(self) -> int:
@@ -210,11 +206,6 @@ class Score:
     def scorable(self) -> list[str]:
         """Name the images on which some method has a value."""
         return cast(list[str], self.of_images.names[self.everybody].tolist())
-
-    @cached_property
-    def covers(self) -> bool:
-        """Whether it is finite on every image on which some method has a value, and on no other."""
-        return np.array_equal(self.of_images.upto("finite"), self.everybody)
 
     @cached_property
     def difference(self) -> PairedDifference | None:
@@ -269,13 +260,17 @@ def scores(rows: pd.DataFrame, reference: str) -> list[Score]:
         by_group.setdefault((score.group, score.metric), []).append(score)
     for members in by_group.values():
         scored = [score for score in members if score.trained and not score.ceiling] or members
-        everybody = np.unique(np.concatenate([score.of_images.upto("infinite") for score in scored]))
+        everybody = _union([score.of_images for score in scored], "infinite")
         against = reference_of({score.label for score in members}, reference)
         base = next((score for score in members if score.label == against), None)
         for score in members:
             if not score.whole:
                 score.everybody = everybody
                 score.base = base if base is not score else None
+            # What is scored is among everybody anyway.
+            same = score.count("finite") == len(score.everybody)
+            among = bool(score.whole) or (score.trained and not score.ceiling)
+            score.covers = same and (among or bool(np.isin(score.finite.which, score.everybody).all()))
     return sorted(found, key=lambda score: (score.group.order, score.label, score.metric))
 
 
@@ -349,7 +344,7 @@ def score_record(score: Score, reference: str) -> dict[str, str | int | float | 
 def _collect(rows: pd.DataFrame) -> list[Score]:
     if rows.empty:
         return []
-    counts, abouts = _images(rows), _abouts(rows)
+    abouts = _abouts(rows)
     places, first = distinct(rows, [*GROUP, "label", "metric"])
     keys = rows[[*GROUP, "label", "metric", "weights", "native", "ceiling", "origin"]].iloc[first]
     order = np.argsort(places.astype(np.uint16 if len(first) < 2**16 else np.int64), kind="stable")
@@ -357,24 +352,48 @@ def _collect(rows: pd.DataFrame) -> list[Score]:
     column = rows["image"].astype("category").cat
     names = column.categories.to_numpy(dtype=object)
     which, values = column.codes.to_numpy()[order], rows["value"].to_numpy(dtype=np.float64)[order]
-    states = _states(values, rows["status"].iloc[order])
-    sides = {name: rows[name].to_numpy(dtype=np.float64) for name in SIZES}
-    found: list[Score] = []
-    for key, start, end in zip(keys.itertuples(index=False, name=None), [0, *ends[:-1]], ends, strict=True):
-        *where, label, metric, weights, native, ceiling, origin = key
-        group, about = Group(*where), abouts[metric]
-        pixels = None
-        if about.pool in PIXELS:
-            height, width = SIZES[:2] if about.pool == "hr-pixels" else SIZES[2:]
-            own = order[start:end]
-            pixels = sides[height][own] * sides[width][own]
-        images = _once(Images(names, which[start:end], states[start:end], values[start:end], pixels))
+    states = _states(rows["value"].to_numpy(dtype=np.float64), rows["status"])[order]
+    once = ((np.diff(which) > 0) | (np.diff(places[order]) != 0)).all()
+    tally = np.bincount(places[order] * len(WORST) + states, minlength=len(first) * len(WORST))
+    pixels_of = {pool: _pixels(rows, pool)[order] for pool in {about.pool for about in abouts.values()} & {*PIXELS}}
+    groups: dict[tuple[str, ...], Group] = {}
+    found: dict[Group, list[Score]] = {}
+    parts = zip([0, *ends[:-1].tolist()], ends.tolist(), tally.reshape(-1, len(WORST)).tolist(), strict=True)
+    for key, (start, end, counts) in zip(keys.itertuples(index=False, name=None), parts, strict=True):
+        where, (label, metric, weights, native, ceiling, origin) = key[: len(GROUP)], key[len(GROUP) :]
+        if where not in groups:
+            groups[where] = Group(*where)
+        group, about = groups[where], abouts[metric]
+        own = slice(start, end)
+        pixels = pixels_of[about.pool][own] if about.pool in pixels_of else None
+        images = Images(names, which[own], states[own], values[own], counts, pixels)
         score = Score(
-            group, label, metric, about, _true(native), _tags(weights), _true(ceiling, default=False), counts[group],
-            images, np.empty(0, dtype=np.int64), sealed=origin == "run",
+            group, label, metric, about, _true(native), _tags(weights), _true(ceiling, default=False), 0,
+            images if once else _once(images), np.empty(0, dtype=np.int64), sealed=origin == "run",
         )  # fmt: skip
-        found.append(score)
-    return found
+        found.setdefault(group, []).append(score)
+    for members in found.values():
+        count = len(_union([score.of_images for score in members], "failed"))
+        for score in members:
+            score.images = count
+    return [score for members in found.values() for score in members]
+
+
+def _pixels(rows: pd.DataFrame, pool: str) -> np.ndarray:
+    """Count the pixels that a pool weighs each row by, NaN where unknown; (n,) of float64."""
+    height, width = SIZES[:2] if pool == "hr-pixels" else SIZES[2:]
+    pixels: np.ndarray = rows[height].to_numpy(dtype=np.float64) * rows[width].to_numpy(dtype=np.float64)
+    return pixels
+
+
+def _union(scored: Sequence[Images], worst: State) -> np.ndarray:
+    """Find the images that are in this state or a better one in any score, as places in rising order."""
+    held = np.zeros(max(len(images.names) for images in scored), dtype=bool)
+    upto = WORST.index(worst) + 1
+    for images in scored:
+        inside = sum(images.counts[:upto]) == len(images.which)
+        held[images.which if inside else images.which[images.states < upto]] = True
+    return np.flatnonzero(held)
 
 
 def _collect_sets(rows: pd.DataFrame) -> list[Score]:
@@ -393,7 +412,7 @@ def _collect_sets(rows: pd.DataFrame) -> list[Score]:
         which = np.flatnonzero([name in members for name in everybody])
         shared = math.nan if value is None else value
         states = np.full(len(which), WORST.index(state))
-        images = Images(everybody, which, states, np.full(len(which), shared))
+        images = Images(everybody, which, states, np.full(len(which), shared), _tally(states))
         score = Score(
             Group(*names), label, metric, abouts[metric], _true(first["native"]), _tags(first["weights"]),
             _true(first["ceiling"], default=False), len(everybody), images, np.arange(len(everybody)),
@@ -419,7 +438,12 @@ def _once(images: Images) -> Images:
         pixels, known = np.full(len(which), np.nan), np.isfinite(images.pixels)
         pixels[back[known]] = images.pixels[known]
     shown = np.argsort(first)
-    return Images(images.names, which[shown], states[shown], values[shown], None if pixels is None else pixels[shown])
+    pixels = None if pixels is None else pixels[shown]
+    return Images(images.names, which[shown], states[shown], values[shown], _tally(states), pixels)
+
+
+def _tally(states: np.ndarray) -> list[int]:
+    return cast(list[int], np.bincount(states, minlength=len(WORST)).tolist())
 
 
 def _states(values: np.ndarray, statuses: pd.Series[str]) -> np.ndarray:
@@ -429,12 +453,6 @@ def _states(values: np.ndarray, statuses: pd.Series[str]) -> np.ndarray:
     states[~good] = WORST.index("failed")
     states[undefined] = WORST.index("undefined")
     return states
-
-
-def _images(rows: pd.DataFrame) -> dict[Group, int]:
-    _, first = distinct(rows, [*GROUP, "image"])
-    groups = rows[list(GROUP)].iloc[first].itertuples(index=False, name=None)
-    return {Group(*key): count for key, count in Counter(groups).items()}
 
 
 def _abouts(rows: pd.DataFrame) -> dict[str, About]:

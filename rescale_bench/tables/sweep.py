@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from rescale_bench.tables.model import (
@@ -32,8 +32,9 @@ def matrices(scores: Sequence[Score], metrics: Sequence[str]) -> tuple[Table, ..
         if not mine:
             continue
         scales = sorted({score.group.scale for score in mine}, key=Decimal)
+        at = {(score.label, score.group.scale): score for score in mine}
         order = _order(mine)
-        tables.extend(_matrix(mine, scales[start : start + WIDTH], order) for start in range(0, len(scales), WIDTH))
+        tables.extend(_matrix(at, scales[start : start + WIDTH], order) for start in range(0, len(scales), WIDTH))
     return tuple(tables)
 
 
@@ -46,15 +47,15 @@ def _order(scores: Sequence[Score]) -> list[str]:
     return best_first({score.label for score in scores}, served[leading])
 
 
-def _matrix(scores: Sequence[Score], scales: Sequence[str], order: Sequence[str]) -> Table:
-    at = {(score.label, score.group.scale): score for score in scores}
-    trained = {score.label: score.trained for score in scores}
+def _matrix(at: Mapping[tuple[str, str], Score], scales: Sequence[str], order: Sequence[str]) -> Table:
+    trained = {label: score.trained for (label, _), score in at.items()}
+    first = next(iter(at.values()))
     rows = [
         Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained[label])
         for label in order
     ]
-    columns = (TableColumn("method", "text", priority=0), *(metric_column(scores[0], scale) for scale in scales))
-    return marked(Table(metric_column(scores[0]).heading, columns, tuple(rows)))
+    columns = (TableColumn("method", "text", priority=0), *(metric_column(first, scale) for scale in scales))
+    return marked(Table(metric_column(first).heading, columns, tuple(rows)))
 
 
 def _cell(score: Score | None) -> TableCell:
