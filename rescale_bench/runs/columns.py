@@ -196,7 +196,8 @@ def combined(parts: Iterable[tuple[np.ndarray, int]], count: int) -> np.ndarray:
     """
     import numpy as np
 
-    total, room = np.zeros(count, dtype=np.int32), 1
+    total: np.ndarray = np.zeros(count, dtype=np.int32)
+    room = 1
     for codes, size in parts:
         if size == 1 and (codes == 0).all():
             continue

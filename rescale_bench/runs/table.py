@@ -69,8 +69,8 @@ def tidy(cells: pa.Table, metrics: Mapping[str, Mapping[str, Any]], names: Colle
         values[:, index] = cells[VALUE + label].to_numpy()[order]
         texts += own
     there = entries >= 0
-    owner = np.repeat(order.astype(np.int32), there.sum(axis=1))
-    which = np.broadcast_to(np.arange(len(labels), dtype=np.int16), there.shape)[there]
+    owner: np.ndarray = np.repeat(order.astype(np.int32), there.sum(axis=1))
+    which: np.ndarray = np.broadcast_to(np.arange(len(labels), dtype=np.int16), there.shape)[there]
     entry, value = entries[there], values[there]
     del entries, values, there
     if (np.diff(place[order]) == 0).any():  # cells of one name and several contents: metric by metric
