@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+import sys
 
 import kept_run
 import pandas as pd
@@ -133,6 +134,7 @@ def test_latex_holds_whole_booktabs_tables_with_every_name_escaped(run, tmp_path
         (["-o", "x.doc"], ["--output: x.doc ends in none of .parquet .csv .csv.gz .json .tex", "--format"]),
         (["--rows", "x.json"], ["--rows: x.json ends in none of .parquet .csv .csv.gz"]),
         (["--format", "parquet"], ["--format parquet", "needs -o FILE"]),
+        (["--format", "tensorboard"], ["--format tensorboard", "need -o FOLDER"]),
         ([], ["say what to write"]),
         (["-o", "/proc/nothing/x.csv"], ["--output: cannot write /proc/nothing/x.csv"]),
         (["-o", "/proc/nothing/x.tex"], ["--output: cannot write /proc/nothing/x.tex"]),
@@ -144,3 +146,37 @@ def test_what_cannot_be_written(run, capsys, arguments, says):
     assert len(lines) == 1
     for text in says:
         assert text in lines[0]
+
+
+def test_tensorboard_logs_come_back_as_the_leaderboard(run, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    from rescale_bench.tables import leaderboard
+
+    assert export(run, "--format", "tensorboard", "-o", tmp_path / "logs") == 0
+    assert "tensorboard --logdir" in capsys.readouterr().err
+    found = {}
+    for folder in (tmp_path / "logs").iterdir():
+        log = EventAccumulator(str(folder)).Reload()
+        start = log.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        said = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
+        where = said["method"].string_value, said["data set"].string_value, said["scale"].number_value
+        for tag in log.Tags()["scalars"]:
+            found[(*where, tag)] = log.Scalars(tag)[0].value
+    expected = {
+        (score.label, score.group.dataset, float(score.group.scale), score.metric): score.mean
+        for score in leaderboard(read_table(run)).scores
+        if score.mean is not None and math.isfinite(score.mean)
+    }
+    assert (HOSTILE, "photos", 2.0, "psnr_y") in expected
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert export(run, "--format", "tensorboard", "-o", tmp_path / "logs") == 2
+    assert "holds something already" in capsys.readouterr().err
+
+
+def test_tensorboard_that_is_not_installed_is_named(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert export(run, "--format", "tensorboard", "-o", tmp_path / "logs") != 0
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "pip install 'rescale-bench[trackers]'" in line

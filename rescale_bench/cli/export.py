@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ENDINGS = {".md": "markdown", ".tex": "latex", ".html": "html", ".csv": "csv", ".json": "json", ".txt": "plain"}
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".csv.gz": "csv", ".json": "json", ".tex": "latex"}
+TRACKER = "tensorboard"
 ROWS = (".parquet", ".csv", ".csv.gz")
 
 
@@ -28,8 +29,9 @@ def add(verbs: Any) -> None:
     add_input(parser)
     add_view(parser)
     parser.add_argument(
-        "--format", choices=tuple(dict.fromkeys(FORMATS.values())),
-        help="of -o: tidy rows as parquet, csv or json; the leaderboard as latex (default: by the ending of FILE)",
+        "--format", choices=(*dict.fromkeys(FORMATS.values()), TRACKER),
+        help="of -o: tidy rows as parquet, csv or json; the leaderboard as latex, or as a folder of TensorBoard logs "
+        "(default: by the ending of FILE)",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write; without it text goes to stdout")
     parser.add_argument("--leaderboard", metavar="FILE", help="leaderboard; the ending chooses: " + " ".join(ENDINGS))
@@ -46,6 +48,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     folder, frame = read_input(known, whole=True)
     if form == "latex":
         _latex(_board(frame, known), known.output)
+    elif form == TRACKER:
+        _tracked(_board(frame, known), Path(known.output))
     elif form:
         _tidy(known.output, _chosen(frame, known), form, "output")
     if known.leaderboard:
@@ -59,9 +63,11 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _format(known: argparse.Namespace) -> str:
-    """Settle the format of -o, "" without one. Raises UsageError for an unknown ending, parquet for stdout."""
+    """Settle the format of -o, "" without one. Raises UsageError for an unknown ending, and for bytes to stdout."""
     if known.format == "parquet" and not known.output:
         raise UsageError("--format parquet: a table in bytes needs -o FILE")
+    if known.format == TRACKER and not known.output:
+        raise UsageError(f"--format {TRACKER}: its logs need -o FOLDER")
     if known.format or not known.output:
         return str(known.format or "")
     return _ending(known.output, "output", tuple(FORMATS))
@@ -98,6 +104,18 @@ def _latex(board: Leaderboard, output: str | None) -> None:
         return
     write_file(Path(output), text, "output")
     say(f"wrote {output}")
+
+
+def _tracked(board: Leaderboard, folder: Path) -> None:
+    from rescale_bench.tables.tensorboard import write_tensorboard
+
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} holds something already; choose a new folder", "output")
+        count = write_tensorboard(board, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {reason(error)}", "output") from None
+    say(f"wrote {folder}: {count} logs; look at them with: tensorboard --logdir {folder}")
 
 
 def _leaderboard(path: Path, board: Leaderboard, folder: Path) -> None:

@@ -46,7 +46,7 @@ def extras(rows: pd.DataFrame, registry: Registry, reference: str, metric: str) 
     if found := _robustness(rows, registry, reference, metric):
         lead = (
             "What is left of each method when a platform changes its LR file on the way to the upscaler. "
-            "Methods that were measured with such damage stand here, and only here."
+            "Rows of damaged LR files stand here and on no leaderboard."
         )
         steps = {step.partition(":")[0] for damage in rows["damage"].unique() for step in str(damage).split("+")}
         terms = [(name, registry.damages[name].summary) for name in sorted(steps) if name in registry.damages]
