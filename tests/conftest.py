@@ -9,6 +9,10 @@ import pytest
 # A shell starts a job in the background with Ctrl-C ignored, and every process of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Threads of torch wait for one another in loops, and a run takes as many as there are cores, beside other tests: its
+# processor time was six times this. Read when torch is loaded, here and in every process that a test starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def _folder(variable):
     value = os.environ.get(variable)

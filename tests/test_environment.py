@@ -116,14 +116,13 @@ def test_a_run_writes_where_it_was_measured(tmp_path, monkeypatch):
     chosen = ["run", "-m", "nearest", "-d", "photos", "-s", "2", "--metrics", "psnr_y", "-q", "--threads", "1"]
     command = [sys.executable, "-m", "rescale_bench", *chosen, "-o", str(tmp_path)]
     monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "1")
-    for limit in ("1", "2"):
-        subprocess.run([*command, "--limit", limit], capture_output=True, check=True)
-        found = json.loads((tmp_path / "env.json").read_text())
-        assert found["threads"]["torch"] == 1
-        assert found["arithmetic"]["cpu_capability"]
-        assert found["workers"] == {"backend": "local", "processes": 1, "device": "cpu"}
-        assert "earlier" not in found
+    subprocess.run([*command, "--limit", "1"], capture_output=True, check=True)
+    found = json.loads((tmp_path / "env.json").read_text())
+    assert found["threads"]["torch"] == 1
+    assert found["arithmetic"]["cpu_capability"]
+    assert found["workers"] == {"backend": "local", "processes": 1, "device": "cpu"}
+    assert "earlier" not in found
     monkeypatch.setenv("RESCALE_BENCH_OFFLINE", "0")
-    subprocess.run([*command, "--limit", "3"], capture_output=True, check=True)
+    subprocess.run([*command, "--limit", "2"], capture_output=True, check=True)
     found = json.loads((tmp_path / "env.json").read_text())
     assert [one["variables"]["RESCALE_BENCH_OFFLINE"] for one in found["earlier"]] == ["1"]

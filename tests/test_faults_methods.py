@@ -44,12 +44,12 @@ def test_methods_that_break_their_contract_fail_alone(world, tmp_path, capfd):
 @pytest.mark.skipif(resident_bytes() is None, reason="the platform does not tell what a process holds")
 def test_methods_that_hang_and_grow_are_killed_alone(world, tmp_path, capfd):
     grid = ("-m", "hangs,eats,steady", "-s", "2", "--limit", "1")
-    limits = ("--timeout", "5", "--memory-limit", "1.5GB")
+    limits = ("--timeout", "10", "--memory-limit", "1.5GB")
     code, said = world.run(tmp_path, *grid, *limits, env={"TOY_FAULT": "hangs,eats"})
     assert code == 1
     found = failures(tmp_path)
     assert set(found) == {"hangs", "eats"}
-    assert found["hangs"] == "timed out after 5 s; allow it more"
+    assert found["hangs"] == "timed out after 10 s; allow it more"
     # On a machine that is busy enough, time may run out before the memory does.
     assert "1.5 GB; allow it more" in found["eats"] or "timed out" in found["eats"]
     for reason in set(found.values()):
