@@ -33,14 +33,15 @@ def strength_figure(grids: Sequence[Grid], reference: str = "bicubic") -> Figure
     if len(panels) > MOST:
         raise UsageError(f"{len(panels)} panels are too many to read: choose with --datasets, --scales, --codecs")
     first = grids[0]
-    place = "" if len(grids) > 1 else f"{first.group.dataset} ×{first.group.scale} · "
+    place = "" if len(grids) > 1 else f"{first.group.dataset} ×{first.group.scale} · {first.first.images} images · "
     plan = Plan(
         title=f"{first.first.about.title} when the LR is damaged",
-        subtitle=f"{place}{first.first.images} images · protocol {first.group.protocol} · "
+        subtitle=f"{place}protocol {first.group.protocol} · "
         f"codec {' and '.join(dict.fromkeys(grid.group.codec for grid in grids))}",
         panels=panels,
         columns=3,
-        notes=["Strengths stand side by side as they were measured, the mildest on the left; the axis has no scale."],
+        notes=["In brackets: images."] * (len(grids) > 1)
+        + ["Strengths stand side by side as they were measured, the mildest on the left; the axis has no scale."],
         styles={label: looks[label] for label in labels},
     )
     return compose(plan)
@@ -48,7 +49,7 @@ def strength_figure(grids: Sequence[Grid], reference: str = "bicubic") -> Figure
 
 def _title(grid: Grid, family: Family, several: bool) -> str:
     group = grid.group
-    return f"{group.dataset} ×{group.scale}, {family.title}" if several else family.title
+    return f"{group.dataset} ×{group.scale} ({grid.first.images}), {family.title}" if several else family.title
 
 
 def _draw(grid: Grid, family: Family, looks: Mapping[str, Style], axes: Axes) -> Drawn:
