@@ -1,8 +1,8 @@
 """PSNR against compute: a figure and a table of results/equal-budget.md.
 
 How long weights were trained, and from what they started, stands in the headers of the files that ship; what the papers
-reached, in results/published. Learning curves are drawn for each results/logs/NAME.csv, a copy of the log.csv of a
-training.
+reached, in results/published. Learning curves are drawn of each results/logs/NAME.csv: the lines with scores of the
+log.csv of a training.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ PAPERS = {
 }
 """System → paper, table and row with its published score; of EDSR there is only that of the large network."""
 
+NOTE = """Minutes are those of one CPU core, together with those of the weights that a training started from. Lines join
+trainings of their own and are no learning curves. The published scores are those of the papers' full networks."""
 TICKS = (1, 2, 5, 13, 26, 52, 104, 208, 416, 832)
 """Minutes on the axis: doubled from the first budget on."""
 

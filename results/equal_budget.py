@@ -134,6 +134,7 @@ def main(runs: Path) -> None:
         HEAD.format(**facts(files)),
         "## PSNR against compute\n",
         f"![PSNR over minutes of training]({COMPUTE}.png)\n",
+        f"{compute.NOTE}\n",
         compute.table(entries),
         "",
         "## ×2, ×3, ×4\n",
