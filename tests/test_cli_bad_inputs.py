@@ -201,7 +201,7 @@ def test_a_half_written_journal_is_mended_and_only_its_cell_measured(capfd, imag
     assert main([*RUN[:-1], "-d", str(images), "-o", str(finished)]) == 0
     said = capfd.readouterr().err
     assert "half-written" in said
-    assert "1 cells measured, 1 taken from the store" in said
+    assert "1 cell measured, 1 taken from the store" in said
 
 
 def test_a_journal_damaged_in_the_middle_is_named_by_line(capfd, images, finished):

@@ -40,18 +40,26 @@ SMALL = (
     "weights: tag, and time of training. What weights with less training than the paper's contradict is open; upheld "
     "means upheld at this budget."
 )
+MORE = "`--only NAMES` says what each of them states and lacks; `--commands` prints the runs that they need."
 
 
-def ledger(verdicts: Sequence[Verdict]) -> Leaderboard:
-    """Lay verdicts out for rescale_bench.tables.rendering.render: protocols never share a table."""
+def ledger(verdicts: Sequence[Verdict], brief: bool = False) -> Leaderboard:
+    """Lay verdicts out for rescale_bench.tables.rendering.render: protocols never share a table.
+
+    brief: only name the claims that have no rows.
+    """
     tested: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.part:
             tested.setdefault(verdict.protocol, []).append(verdict)
     sections = [_section(name, members) for name, members in tested.items()]
     untested = [_statement(verdict) for verdict in verdicts if not verdict.part]
+    open_count = len(untested)
+    if untested and brief:
+        names = dict.fromkeys(verdict.claim.name for verdict in verdicts if not verdict.part)
+        untested = [f"{', '.join(names)}.", MORE]
     if untested:
-        sections.append(Section(Setting("", "", f"Open for want of rows: {len(untested)}", ""), (), tuple(untested)))
+        sections.append(Section(Setting("", "", f"Open for want of rows: {open_count}", ""), (), tuple(untested)))
     return Leaderboard(tuple(sections), tuple(map(_record, verdicts)))
 
 

@@ -40,7 +40,7 @@ def render_published(
         explained = [{} if why is None else _explanation_record(why.get(one)) for one in found]
         return render_records([record(one) | more for one, more in zip(found, explained, strict=True)], form)
     if not found:
-        return "No published number has a measured twin in this run."
+        return "The papers print no number for what this run measured; `published --coverage` lists what they have."
     write = markdown_table if form == "markdown" else partial(plain_table, screen=screen)
     blocks = [write(_comparison_table(found, why or {}))]
     if why:

@@ -50,7 +50,8 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         return 0
     frame = _joined([read_run(text)[1] for text in known.runs or [None]])
     verdicts = checks.judge_claims(frame, chosen, plugins, _names(known.full))
-    show(render(checks.ledger(verdicts), known.format, screen(known.wide)), known.format, known.wide)
+    brief = known.format == "plain" and not known.only
+    show(render(checks.ledger(verdicts, brief), known.format, screen(known.wide)), known.format, known.wide)
     say(checks.counted(verdicts))
     return 0 if any(verdict.part for verdict in verdicts) else 4
 

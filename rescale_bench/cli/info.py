@@ -59,7 +59,7 @@ def _entries(plugins: Any, kind: str) -> Iterator[tuple[str, str]]:
     from rescale_bench.weights.choice import sources
 
     for name, record in getattr(plugins, kind).items():
-        scales = f" [{record.scales}]" if kind == "methods" else ""
+        scales = f"; scales {record.scales}" if kind == "methods" else ""
         weights = sources(record) if kind == "methods" else ""
         yield name, f"{record.summary}{scales}{weights and f'; weights: {weights}'}"
     if kind == "methods":

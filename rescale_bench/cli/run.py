@@ -13,6 +13,7 @@ from typing import Any
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
 from rescale_bench.cli.config import make_request
 from rescale_bench.cli.screen import OTHER, screen, show
+from rescale_bench.machine.printable import plural
 from rescale_bench.runner.progress import tracked
 
 
@@ -114,7 +115,7 @@ def _remarks(outcome: Any) -> None:
     for note in outcome.notes:
         say(f"note: {note}")
     cached = f", {outcome.cached} taken from the store" if outcome.cached else ""
-    say(f"{outcome.measured} cells measured{cached}; results in {outcome.folder}")
+    say(f"{plural(outcome.measured, 'cell')} measured{cached}; results in {outcome.folder}")
 
 
 def _print_failures(outcome: Any) -> None:
@@ -122,7 +123,7 @@ def _print_failures(outcome: Any) -> None:
     if not outcome.failures:
         return
     reasons = Counter(line["error"] for line in outcome.failures)
-    say(f"{len(outcome.failures)} cells failed (kept as rows; run the same command to try them again):")
+    say(f"{plural(len(outcome.failures), 'cell')} failed (kept as rows; run the same command to try them again):")
     for reason, count in reasons.most_common():
         example = next(line for line in outcome.failures if line["error"] == reason)
         where = f"{example['method']} ×{example['scale']} on {example['dataset']}/{example['image'] or 'all images'}"

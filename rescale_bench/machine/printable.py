@@ -20,6 +20,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
 
 
+def plural(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 cell", "2 cells"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def file_name(name: str) -> str:
     r"""Make the name of a file printable, two different names never alike.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -73,7 +74,9 @@ def _overview(setting: Setting, scores: Sequence[Score]) -> Section:
     columns = [TableColumn("scale"), TableColumn("method", "text")]
     columns += [dataclasses.replace(head, name=name) for name in sets]
     rows: list[Row] = []
-    for scale in sorted({score.group.scale for score in scores}, key=Decimal):
+    # What most methods were measured at comes first.
+    methods = Counter(scale for scale, _ in {(score.group.scale, score.label) for score in scores})
+    for scale in sorted(methods, key=lambda one: (-methods[one], Decimal(one))):
         mine = [score for score in scores if score.group.scale == scale]
         # The data set that most methods were measured on leads.
         counts = {name: sum(score.group.dataset == name for score in mine) for name in sets}

@@ -290,9 +290,9 @@ def choice_board(found: Sequence[Answer], more: str = "") -> Leaderboard:
 def _section(answer: Answer, more: str) -> Section:
     images = f"{answer.images} image{'s' if answer.images != 1 else ''}"
     tables = [_front(answer)] if answer.front else []
-    notes = [f"No measured candidate keeps {answer.limits.text}."]
+    notes = [f"No measured candidate has {answer.limits.text}."]
     if answer.ranks:
-        tables = [_ranked(answer, f"Best within {answer.limits.text} · {images}"), *tables]
+        tables = [_ranked(answer, f"Best with {answer.limits.text} · {images}"), *tables]
         notes = [EXPLAINED]
     if answer.ranks and answer.images < ATTAINABLE:
         notes.append(f"Not separable on {images}: below {ATTAINABLE} no sign-flip test reaches p < 0.05.")

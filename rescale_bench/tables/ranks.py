@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rescale_bench.api.specs import RANDOM
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.printable import plural
 from rescale_bench.statistics import paired as statistics
 from rescale_bench.statistics.paired import Direction, PairedDifference
 from rescale_bench.tables.leaderboard import PRIMARY
@@ -107,11 +108,12 @@ class Ranking:
         """Say what the ranks rest on."""
         found = []
         pairs = len(self.ranks) * (len(self.ranks) - 1) // 2
+        images = plural(self.images, "image")
         if self.images < statistics.ATTAINABLE:
-            found.append(f"{self.metric}: not separable on {self.images} images: below {statistics.ATTAINABLE} "
+            found.append(f"{self.metric}: not separable on {images}: below {statistics.ATTAINABLE} "
                          "no sign-flip test reaches p < 0.05, so all methods share their ranks.")  # fmt: skip
         elif any(rank.best != rank.worst for rank in self.ranks):
-            found.append(f"{self.metric}: methods whose ranks overlap are not separable on {self.images} images "
+            found.append(f"{self.metric}: methods whose ranks overlap are not separable on {images} "
                          f"(sign-flip p ≥ {LEVEL:g}, Holm over {pairs} pairs).")  # fmt: skip
         return (*found, *(f"{self.metric}: no rank for {text}." for text in self.left_out))
 

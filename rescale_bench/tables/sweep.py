@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -21,7 +22,7 @@ from rescale_bench.tables.notes import incomplete
 from rescale_bench.tables.scores import Score, best_first
 
 WIDTH = 10
-"""Scales side by side; longer sweeps go on in a further table."""
+"""Scales side by side at most; longer sweeps go on in further tables of about the same width."""
 
 
 def matrices(scores: Sequence[Score], metrics: Sequence[str]) -> tuple[Table, ...]:
@@ -34,7 +35,8 @@ def matrices(scores: Sequence[Score], metrics: Sequence[str]) -> tuple[Table, ..
         scales = sorted({score.group.scale for score in mine}, key=Decimal)
         at = {(score.label, score.group.scale): score for score in mine}
         order = _order(mine)
-        tables.extend(_matrix(at, scales[start : start + WIDTH], order) for start in range(0, len(scales), WIDTH))
+        width = math.ceil(len(scales) / math.ceil(len(scales) / WIDTH))
+        tables.extend(_matrix(at, scales[start : start + width], order) for start in range(0, len(scales), width))
     return tuple(tables)
 
 
