@@ -282,10 +282,10 @@ def sweep():
 
 def test_sweep_is_a_matrix_that_says_where_a_method_is_not_native():
     (section,) = leaderboard(sweep(), metrics=["psnr_y"]).sections
-    assert [column.heading for column in section.tables[0].columns][1:] == [f"×{scale}" for scale in SCALES[:10]]
-    assert [column.heading for column in section.tables[1].columns][1:] == ["×2.1", "×2.2"]
+    assert [column.heading for column in section.tables[0].columns][1:] == [f"×{scale}" for scale in SCALES[:6]]
+    assert [column.heading for column in section.tables[1].columns][1:] == [f"×{scale}" for scale in SCALES[6:]]
     found = {line.method: line.cells[1:] for line in section.tables[0].rows}
-    assert [cell.signs for cell in found["irn-type3"]] == ["†"] * 4 + [""] + ["†"] * 4 + [""]
+    assert [cell.signs for cell in found["irn-type3"]] == ["†"] * 4 + [""] + ["†"]
     assert found["irn-type3"][4].text == "–"
     assert found["bicubic"][4].mark == ""  # alone at ×1.5
     assert [cell.mark for cell in found["bicubic"][:2]] == ["second", "second"]

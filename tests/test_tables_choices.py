@@ -119,7 +119,7 @@ def test_what_was_not_tried_is_said(rows):
 def test_nothing_within_the_limit_and_bad_questions(rows):
     (answer,) = answers(rows, "psnr_y", Limits(0.1))
     assert (answer.ranks, answer.best) == ((), None)
-    assert "No measured candidate keeps at most 0.1 bit/px." in render(choice_board([answer]))
+    assert "No measured candidate has at most 0.1 bit/px." in render(choice_board([answer]))
     assert len(names(answer.front)) == 5
     with pytest.raises(UnknownNameError):
         answers(rows, "psnr_y", Limits(1), ["Set14"])
