@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from rescale_bench.checks.regression import IDENTITY, plain_rows, repeatable, scored
+import numpy as np
+
+from rescale_bench.checks.regression import IDENTITY, READ, good, joined_rows, repeatable
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.runs import schema
 from rescale_bench.runs.schema import LABEL, row_label
 from rescale_bench.statistics.paired import Direction, PairedDifference, summarise
+from rescale_bench.tables.rows import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, Any]
-Pair = tuple[Row, Row]
 CODE = "cell"
 """The key of a cell; where it alone differs, the method or the codec had another version."""
 CONTENT = tuple(name for name in schema.CONTENT if name != CODE)
 """Where both runs state one of these and differ, the pair does not compare like with like."""
+PLACE = ("protocol", "dataset", "codec", "scale", "metric", *LABEL)
+"""What makes a PairPlace, in the order of its fields; LABEL becomes the method."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,20 @@ def compare_runs(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str] | None
     metrics: only these (`piqe_lr` also finds `piqe_lr:channels=bgr`). A run that holds one cell with several
     contents (a merged one) is paired by equal content first. Raises UnknownNameError for a metric neither run holds.
     """
-    mine, theirs = list(plain_rows(a)), list(plain_rows(b))
+    rows, count = joined_rows(a, b)
+    there = np.arange(len(rows))
     if metrics is not None:
-        _check_names(metrics, {row["metric"] for row in (*mine, *theirs)})
-        mine, theirs = ([row for row in rows if _wanted(row["metric"], metrics)] for rows in (mine, theirs))
-    pairs, only_a, only_b = _paired(mine, theirs)
-    groups: dict[tuple[PairPlace, tuple[str, ...]], list[Pair]] = {}
-    for pair in pairs:
-        groups.setdefault((_place(pair[0]), _differing(pair)), []).append(pair)
-    found = [_difference(place, names, members) for (place, names), members in groups.items()]
-    alone = [*_one_sided("A", only_a, theirs), *_one_sided("B", only_b, mine)]
+        held = rows["metric"].cat.categories[np.unique(rows["metric"].cat.codes)]
+        _check_names(metrics, set(held))
+        there = np.flatnonzero(rows["metric"].isin([name for name in held if _wanted(name, metrics)]))
+    twins = _Twins(rows, there[there < count], there[there >= count])
+    pairs, only_a, only_b = twins.paired()
+    alone = [
+        *twins.one_sided("A", only_a, twins.theirs),
+        *twins.one_sided("B", only_b, twins.mine),
+    ]
     return RunComparison(
-        tuple(sorted(found, key=lambda one: (one.place.order, one.differs))),
+        tuple(sorted(twins.differences(*pairs), key=lambda one: (one.place.order, one.differs))),
         tuple(sorted(alone, key=lambda one: (one.side, bool(one.metrics), one.place.order))),
     )
 
@@ -149,108 +153,152 @@ def _wanted(metric: str, wanted: Sequence[str]) -> bool:
     return metric in wanted or metric.partition(":")[0] in wanted
 
 
-def _paired(mine: Sequence[Row], theirs: Sequence[Row]) -> tuple[list[Pair], list[Row], list[Row]]:
-    """Pair rows of equal identity and content, then what is left by identity; of each the later row counts.
+class _Twins:
+    """The rows of two runs below each other, as columns; what names rows gives their places.
 
-    Returns the pairs, and the rows of either side that found no twin.
+    mine, theirs: the rows of either run that are compared, in order.
     """
-    full = (*IDENTITY, *CONTENT, CODE)
-    left, right = _keyed(mine, full), _keyed(theirs, full)
-    pairs = _twins(left, right)
-    rest = [[row for key, row in found.items() if not (key in left and key in right)] for found in (left, right)]
-    pairs += _twins(_keyed(rest[0], IDENTITY), _keyed(rest[1], IDENTITY))
-    used = {id(row) for pair in pairs for row in pair}
-    only_a, only_b = ([row for row in rows if id(row) not in used] for rows in rest)
-    return pairs, only_a, only_b
 
+    def __init__(self, rows: pd.DataFrame, mine: np.ndarray, theirs: np.ndarray) -> None:
+        self.rows, self.mine, self.theirs = rows, mine, theirs
+        self.texts = {name: rows[name].cat.categories.tolist() for name in READ if name != "value"}
+        self.codes = {name: rows[name].cat.codes.to_numpy() for name in self.texts}
+        self.values, self.scored = rows["value"].to_numpy(), good(rows)
+        self.repeatable = self._each("repeatable", lambda text: repeatable({"repeatable": text}))
+        combinations, first = distinct(rows, PLACE)
+        named = [
+            PairPlace(*row[: -len(LABEL)], row_label(row[-len(LABEL) :]))
+            for row in rows[list(PLACE)].iloc[first].astype(object).itertuples(index=False, name=None)
+        ]
+        known: dict[PairPlace, int] = {}
+        numbers = np.array([known.setdefault(place, len(known)) for place in named], dtype=np.int64)
+        self.place, self.places = numbers[combinations], list(known)
 
-def _keyed(rows: Iterable[Row], names: Sequence[str]) -> dict[tuple[str, ...], Row]:
-    return {tuple(row[name] for name in names): row for row in rows}
+    def text(self, name: str, row: int) -> str:
+        """Give what a row holds."""
+        text: str = self.texts[name][self.codes[name][row]]
+        return text
 
+    def _each(self, name: str, holds: Callable[[str], bool]) -> np.ndarray:
+        """Ask something of a column, once for each different text; (n,) of bool."""
+        answers: np.ndarray = np.array([holds(text) for text in self.texts[name]], dtype=bool)
+        return answers[self.codes[name]]
 
-def _twins(left: Mapping[tuple[str, ...], Row], right: Mapping[tuple[str, ...], Row]) -> list[Pair]:
-    return [(row, right[key]) for key, row in left.items() if key in right]
+    def paired(self) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+        """Pair rows of equal identity and content, then what is left by identity; of each the later row counts.
 
+        Returns the pairs' rows of either side, and the rows of either that found no twin.
+        """
+        full, identity = (distinct(self.rows, names)[0] for names in ((*IDENTITY, *CONTENT, CODE), IDENTITY))
+        pairs, left, right = _twins(full, self.mine, self.theirs)
+        more, _, _ = _twins(identity, left, right)
+        only_a, only_b = (rows[~np.isin(rows, used)] for rows, used in zip((left, right), more, strict=True))
+        return (np.concatenate([pairs[0], more[0]]), np.concatenate([pairs[1], more[1]])), only_a, only_b
 
-def _place(row: Row) -> PairPlace:
-    label = row_label([row[name] for name in LABEL])
-    return PairPlace(row["protocol"], row["dataset"], row["codec"], row["scale"], row["metric"], label)
+    def differences(self, a: np.ndarray, b: np.ndarray) -> Iterator[RunDifference]:
+        """Describe pairs, those of one place that differ in the same names at a time."""
+        stated = [(name, self._differ(name, a, b)) for name in CONTENT]
+        others = np.any([differs for name, differs in stated if name != "metric_version"], axis=0)
+        stated.append((CODE, self._differ(CODE, a, b) & ~others))
+        kinds: np.ndarray = self.place[a]
+        for _, differs in stated:
+            kinds = 2 * kinds + differs
+        for members in _groups(kinds):
+            names = [name for name, differs in stated if differs[members[0]]]
+            yield self._difference(names, a[members], b[members])
 
+    def _differ(self, name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Tell where both sides state a content, and not the same."""
+        codes, said = self.codes[name], self._each(name, bool)
+        differ: np.ndarray = said[a] & said[b] & (codes[a] != codes[b])
+        return differ
 
-def _image(row: Row) -> str:
-    return cast(str, row["image"]) if row["seed"] in ("", "0") else f"{row['image']} (seed {row['seed']})"
-
-
-def _differing(pair: Pair) -> tuple[str, ...]:
-    a, b = pair
-    names = tuple(name for name in CONTENT if a[name] and b[name] and a[name] != b[name])
-    if set(names) <= {"metric_version"} and a[CODE] and b[CODE] and a[CODE] != b[CODE]:
-        return (*names, CODE)
-    return names
-
-
-def _difference(place: PairPlace, names: Sequence[str], pairs: Sequence[Pair]) -> RunDifference:
-    first = pairs[0][0]
-    direction = cast(Direction, first["direction"] or "none")
-    by_image: dict[str, list[float]] = {}
-    largest, where = None, ""
-    for a, b in pairs:
-        if not (scored(a) and scored(b)):
-            continue
-        before, after = float(a["value"]), float(b["value"])
-        # Two infinities of one sign agree, though their difference has no value.
-        step = 0.0 if before == after else after - before
-        finite_both = math.isfinite(before) and math.isfinite(after)
-        by_image.setdefault(a["image"], []).append(step if finite_both else math.inf)
-        if largest is None or abs(step) > abs(largest):
-            largest, where = step, _image(a)
-    finite = {image: fmean(steps) for image, steps in by_image.items() if all(map(math.isfinite, steps))}
-    numbers = [(a, b) for a, b in pairs if scored(a) or scored(b)]
-    return RunDifference(
-        place=place,
-        differs=tuple((name, _sides(name, pairs)) for name in names),
-        images=len({a["image"] for a, _ in pairs}),
-        mean=summarise([finite[image] for image in sorted(finite)], direction) if finite else None,
-        infinite=len(by_image) - len(finite),
-        values=len(numbers),
-        equal=sum(1 for a, b in numbers if scored(a) and scored(b) and _bits(a) == _bits(b)),
-        largest=largest,
-        largest_image=where if largest else "",
-        lost=tuple(_image(a) for a, b in numbers if not scored(b)),
-        gained=tuple(_image(b) for a, b in numbers if not scored(a)),
-        unit=first["unit"],
-        decimals=int(first["decimals"] or 3),
-        repeatable=all(repeatable(row) for pair in pairs for row in pair),
-    )
-
-
-def _bits(row: Row) -> bytes:
-    return struct.pack("<d", row["value"])
-
-
-def _sides(name: str, pairs: Sequence[Pair]) -> str:
-    found = {(a[name], b[name]) for a, b in pairs}
-    if len(found) > 1 or name == CODE:
-        return ""
-    a, b = found.pop()
-    return f"{a[:8]} → {b[:8]}" if name.endswith("sha256") else f"{a} → {b}"
-
-
-def _one_sided(side: str, rows: Sequence[Row], others: Sequence[Row]) -> list[OneSided]:
-    """Gather rows without a twin: cells that the other run lacks, and metrics that its cells lack."""
-    cell = tuple(name for name in IDENTITY if name != "metric")
-    there = {tuple(row[name] for name in cell) for row in others}
-    whole: dict[PairPlace, list[Row]] = {}
-    parts: dict[PairPlace, list[Row]] = {}
-    for row in rows:
-        missing = tuple(row[name] for name in cell) not in there
-        place = _place({**row, "metric": ""})
-        (whole if missing else parts).setdefault(place, []).append(row)
-    return [
-        OneSided(
-            side, place, tuple(sorted({_image(row) for row in members})),
-            tuple(sorted({row["metric"] for row in members})) if found is parts else (),
-            sum(1 for row in members if scored(row) and repeatable(row)),
+    def _difference(self, names: Sequence[str], a: np.ndarray, b: np.ndarray) -> RunDifference:
+        both, either = self.scored[a] & self.scored[b], self.scored[a] | self.scored[b]
+        before, after, images = self.values[a[both]], self.values[b[both]], self.codes["image"][a[both]]
+        with np.errstate(invalid="ignore"):  # two infinities of one sign agree, though their difference has no value
+            steps = np.where(before == after, 0.0, after - before)
+        finite = _over_seeds(images, np.where(np.isfinite(before) & np.isfinite(after), steps, np.inf))
+        at = int(np.argmax(np.abs(steps))) if len(steps) else None
+        largest = None if at is None else float(steps[at])
+        return RunDifference(
+            place=self.places[self.place[a[0]]],
+            differs=tuple((name, self._sides(name, a, b)) for name in names),
+            images=len(np.unique(self.codes["image"][a])),
+            mean=summarise(finite, cast(Direction, self.text("direction", a[0]) or "none")) if finite else None,
+            infinite=len(np.unique(images)) - len(finite),
+            values=int(either.sum()),
+            equal=int((before.view(np.int64) == after.view(np.int64)).sum()),
+            largest=largest,
+            largest_image=self._image(a[both][at]) if at is not None and largest else "",
+            lost=tuple(map(self._image, a[either & ~self.scored[b]])),
+            gained=tuple(map(self._image, b[either & ~self.scored[a]])),
+            unit=self.text("unit", a[0]),
+            decimals=int(self.text("decimals", a[0]) or 3),
+            repeatable=bool(self.repeatable[a].all() and self.repeatable[b].all()),
         )
-        for found in (whole, parts) for place, members in found.items()
-    ]  # fmt: skip
+
+    def _image(self, row: int) -> str:
+        image, seed = self.text("image", row), self.text("seed", row)
+        return image if seed in ("", "0") else f"{image} (seed {seed})"
+
+    def _sides(self, name: str, a: np.ndarray, b: np.ndarray) -> str:
+        codes = self.codes[name]
+        if name == CODE or (codes[a] != codes[a[0]]).any() or (codes[b] != codes[b[0]]).any():
+            return ""
+        left, right = self.text(name, a[0]), self.text(name, b[0])
+        return f"{left[:8]} → {right[:8]}" if name.endswith("sha256") else f"{left} → {right}"
+
+    def one_sided(self, side: str, alone: np.ndarray, others: np.ndarray) -> Iterator[OneSided]:
+        """Gather rows without a twin: cells that the other run lacks, and metrics that its cells lack."""
+        cell, first = distinct(self.rows, [name for name in IDENTITY if name != "metric"])
+        held = np.zeros(len(first), dtype=bool)
+        held[cell[others]] = True
+        places, known = [replace(place, metric="") for place in self.places], dict[PairPlace, int]()
+        numbers = np.array([known.setdefault(place, len(known)) for place in places], dtype=np.int64)
+        where = numbers[self.place[alone]]
+        part = held[cell[alone]]
+        for members in _groups(2 * where + part):
+            rows = alone[members]
+            metrics = {self.text("metric", row) for row in rows} if part[members[0]] else ()
+            yield OneSided(
+                side, places[int(self.place[rows[0]])], tuple(sorted(set(map(self._image, rows)))),
+                tuple(sorted(metrics)), int((self.scored[rows] & self.repeatable[rows]).sum()),
+            )  # fmt: skip
+
+
+def _twins(
+    keys: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Pair rows of equal keys, in the order in which the left ones first appear; of one key the last row counts.
+
+    keys: of all rows. left, right: rows. Returns the pairs, and the rows that count of the keys of one side only.
+    """
+    last = np.full((2, int(keys.max(initial=-1)) + 1), -1)
+    orders = []
+    for side, rows in enumerate((left, right)):
+        last[side, keys[rows]] = rows  # of several NumPy keeps the last
+        found, first = np.unique(keys[rows], return_index=True)
+        orders.append(found[np.argsort(first)])
+    shared = (last >= 0).all(axis=0)
+    both = orders[0][shared[orders[0]]]
+    only_a, only_b = (last[side, order[~shared[order]]] for side, order in enumerate(orders))
+    return (last[0, both], last[1, both]), only_a, only_b
+
+
+def _groups(kinds: np.ndarray) -> Iterator[np.ndarray]:
+    """Give the places of equal numbers, those of one number at a time, in the order in which they first appear."""
+    order = np.argsort(kinds, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1) if len(order) else []
+    yield from sorted(parts, key=lambda part: int(part[0]))
+
+
+def _over_seeds(images: np.ndarray, steps: np.ndarray) -> list[float]:
+    """Average the steps of each image, in the order of their names; images with an infinite one are left out."""
+    order = np.argsort(images, kind="stable")
+    images, steps = images[order], steps[order]
+    starts = np.flatnonzero(np.diff(images, prepend=-1))
+    if len(starts) == len(images):
+        return cast(list[float], steps[np.isfinite(steps)].tolist())
+    parts = (part.tolist() for part in np.split(steps, starts[1:]))
+    return [fmean(part) for part in parts if all(map(math.isfinite, part))]

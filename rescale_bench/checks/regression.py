@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rescale_bench.checks.tolerances import Given, check_names, tolerance_of
 from rescale_bench.runs import schema
-from rescale_bench.runs.schema import KEY, LABEL, plain_text, row_label
+from rescale_bench.runs.schema import KEY, LABEL, row_label
 from rescale_bench.runs.sets import current
 from rescale_bench.runs.table import as_text, complete
 from rescale_bench.tables.rows import distinct
@@ -145,7 +145,7 @@ def check(current: pd.DataFrame, baseline: pd.DataFrame, tolerances: Given | Non
     now = mine[keys[then]]
     grid, _ = distinct(rows, GRID)
     covered = np.isin(grid[then], grid[mine[mine >= 0]])
-    equal = (now >= 0) & _good(rows)[then] & _good(rows)[now]
+    equal = (now >= 0) & good(rows)[then] & good(rows)[now]
     equal &= rows["value"].to_numpy()[then] == rows["value"].to_numpy()[now]
     for name in (*CONTENT, "weights_sha256"):
         codes = rows[name].cat.codes.to_numpy()
@@ -175,7 +175,7 @@ def joined_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return pd.DataFrame({**columns, "value": np.concatenate(values)}), len(tables[0])
 
 
-def _good(rows: pd.DataFrame) -> np.ndarray:
+def good(rows: pd.DataFrame) -> np.ndarray:
     """Tell which rows have a value, an infinite one included; (n,) of bool."""
     import numpy as np
 
@@ -203,13 +203,6 @@ def _wanted(row: Mapping[str, Any], given: Given) -> bool:
 def repeatable(row: Mapping[str, Any]) -> bool:
     """Tell whether the metric of a row gives the same number again, as clocks and memory do not."""
     return str(row["repeatable"]).lower() not in ("false", "0", "0.0")
-
-
-def plain_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Give the columns READ of each row: the value as it is, everything else as text ("" where it is missing)."""
-    frame = current(complete(frame))
-    for values in zip(*(frame[name].tolist() for name in READ), strict=True):
-        yield {name: value if name == "value" else plain_text(value) for name, value in zip(READ, values, strict=True)}
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any] | None, covered: bool, given: Given) -> CellComparison:
