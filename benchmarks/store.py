@@ -5,7 +5,8 @@
 A synthetic run is written as a journal of schema 1, which every version reads: its cells are those of a real plan (ten
 methods, 30 scales, five folders of tiny images), its ten values a cell are drawn. Each verb runs in a process of its
 own; seconds and memory are of the whole process. With two sizes the growth exponent is printed too.
---rival: the python of another installation, which does the same on a copy.
+--rival: the python of another installation, which does the same on a copy; `numbers` (the table at full precision) says
+whether both print the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ METHODS = (
 )
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr,bpp_png,seconds_down,seconds_up,params"
 SETS, SCALES = 5, "1.1:4.0"
-VERBS = ("seal", "open", "table", "rank", "check", "compare", "merge", "resume", "report")
+VERBS = ("seal", "open", "table", "numbers", "rank", "check", "compare", "merge", "resume", "report")
 
 
 def images(folder: Path, count: int) -> str:
@@ -87,6 +88,7 @@ def commands(python: str, folder: Path, asked: list[str]) -> Iterator[tuple[str,
     yield "seal", [python, "-c", code, other]
     yield "open", [python, "-c", code, run]
     yield "table", [*cli, "table", "-i", run]
+    yield "numbers", [*cli, "table", "-i", run, "--format", "csv"]
     yield "rank", [*cli, "table", "-i", run, "--rank"]
     yield "check", [*cli, "check", "-i", run, "--baseline", other]
     yield "compare", [*cli, "compare", run, other]
@@ -99,7 +101,7 @@ def measure(command: list[str], folder: Path) -> tuple[float, float, float]:
     """Run a command; return its seconds, those of the processor, and peak megabytes. Raises SystemExit on failure."""
     shutil.rmtree(folder / "merged", ignore_errors=True)
     code = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=open('printed', 'wb'));"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
         "print(used.ru_utime + used.ru_stime, used.ru_maxrss, done.returncode)"
     )
@@ -128,7 +130,7 @@ def bench(cells: int, pythons: list[str], only: list[str], scratch: Path) -> dic
     request = Request(methods=METHODS, datasets=datasets, scales=SCALES, metrics=METRICS, output=scratch / "run")
     asked = ["-m", METHODS, "-d", datasets, "-s", SCALES, "--metrics", METRICS]
     real = write_run(scratch / "made", request)
-    found = {}
+    found, numbers = {}, set[bytes]()
     for python in pythons:
         for name in ("run", "other"):
             shutil.rmtree(scratch / name, ignore_errors=True)
@@ -138,10 +140,14 @@ def bench(cells: int, pythons: list[str], only: list[str], scratch: Path) -> dic
                 continue
             spent, cpu, peak = measure(command, scratch)
             found[python, verb] = cpu
+            if verb == "numbers":
+                numbers.add((scratch / "printed").read_bytes())
             print(f"{real:8} cells  {verb:8} {spent:8.2f} s, {cpu:7.2f} of CPU {peak:7.0f} MB   {python}", flush=True)
         print(
             f"{real:8} cells  {size(scratch / 'run') / real / 10:.0f} bytes a value on the disk   {python}", flush=True
         )
+    if len(pythons) > 1 and "numbers" in only:
+        print(f"{real:8} cells  numbers {'equal' if len(numbers) == 1 else 'DIFFER'}", flush=True)
     return found
 
 

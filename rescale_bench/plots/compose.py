@@ -95,7 +95,7 @@ def _arrange(
     figure: Figure, layout: ConstrainedLayoutEngine, plan: Plan, shape: tuple[int, int], legend: Legend | None
 ) -> None:
     """Give the axes the planned size, and the sheet what they, title, notes and legend need."""
-    figure.draw_without_rendering()
+    layout.execute(figure)
     (width, height), dpi = figure.get_size_inches(), figure.dpi
     box = figure.axes[0].get_window_extent()
     width = max(width + shape[1] * (plan.size[0] - box.width / dpi), NARROWEST)
@@ -121,7 +121,7 @@ def _arrange(
     notes.set_y(MARGIN / height)
     inner = (0, foot / height, 1, 1 - (head + foot) / height)
     layout.set(rect=inner)
-    figure.draw_without_rendering()
+    layout.execute(figure)
     figure.set_layout_engine("none")
     if legend:
         legend.set_bbox_to_anchor(inner, figure.transFigure)

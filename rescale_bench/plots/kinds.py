@@ -93,7 +93,7 @@ def _select(kind: str, frame: pd.DataFrame, asked: Options) -> Selection:
         "rate-distortion": ("bpp",), "cost": SECONDS, "parameters": ("params",), "lr": (asked.fidelity,),
     }  # fmt: skip
     for name in needs.get(kind, ()):
-        if name not in {str(metric).partition(":")[0] for metric in frame.get("metric", [])}:
+        if name not in {str(metric).partition(":")[0] for metric in frame["metric"].unique()}:
             raise UsageError(
                 f"{kind} needs the metric {name}, which this run lacks: "
                 f"run the same command again with {name} in --metrics"

@@ -5,7 +5,8 @@ The scheduler carries cells and lines, a kilobyte each, and no file.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -31,6 +32,13 @@ except ImportError:
     raise UnavailableError("Dask is not installed: pip install 'rescale-bench[cluster]'", "backend") from None
 
 CONNECT_SECONDS = 15
+TASK_SECONDS = 0.5
+"""What one task takes on a worker, about: batches of cells that take less go out together."""
+TASK_BATCHES = 256
+"""At most so many."""
+ROOM_SECONDS = 1.0
+"""How long the number of workers is taken as known."""
+Task = tuple[Batch, ...]
 ENDED = "it ended every worker that tried it; with a timeout or a memory limit the cell's own process ends instead"
 SAME = ("rescale-bench", "torch", "numpy", "scipy", "scikit-image", "pillow", "imagecodecs", "pyiqa", "lpips")
 """Packages whose versions must be the same on every worker."""
@@ -58,6 +66,8 @@ class Cluster:
             self.client.close()
             raise
         self.executor = self.client.get_executor(pure=False)
+        self.cost: dict[Any, float] = {}
+        self.threads, self.asked = 0, -ROOM_SECONDS
 
     def _check_workers(self, scheduler: str) -> None:
         try:
@@ -77,26 +87,51 @@ class Cluster:
         cls, scheduler: str, setup: Setup, files: Mapping[str, str], batches: Iterable[Batch]
     ) -> Generator[Line, None, None]:
         """Run batches on the workers of a scheduler, and yield their lines as they come back."""
-        out: dict[Future[list[Line]], Batch] = {}
+        out: dict[Future[list[Line]], Task] = {}
         with closing(cls(scheduler, setup, files)) as cluster:
-            for cells in batches:
+            for task in cluster.tasks(batches):
                 while len(out) >= cluster.room():
                     yield from cluster.arrived(out)
-                out[cluster.submit(cells)] = cells
+                out[cluster.submit(task)] = task
             while out:
                 yield from cluster.arrived(out)
 
-    def arrived(self, out: dict[Future[list[Line]], Batch]) -> list[Line]:
-        """Wait for the next batches, take them out, and return their lines."""
-        done = wait(out, return_when=FIRST_COMPLETED).done
-        return [line for future in done for line in self.answer(out.pop(future), future)]
+    def tasks(self, batches: Iterable[Batch]) -> Iterator[Task]:
+        """Put batches of one build together until they take about TASK_SECONDS, by what the last ones took."""
+        task: list[Batch] = []
+        for cells in batches:
+            build = cells[0].build
+            if task and (build != task[0][0].build or len(task) >= self.size(build)):
+                yield tuple(task)
+                task = []
+            task.append(cells)
+        if task:
+            yield tuple(task)
 
-    def submit(self, cells: Batch) -> Future[list[Line]]:
-        """Queue a batch for any worker; Dask gives those of a lost worker to another one."""
-        future: Future[list[Line]] = self.executor.submit(_run, self.seat.name, tuple(map(_absolute, cells)))
+    def size(self, build: Any) -> float:
+        """Say how many batches of a build go out together: one until the first came back."""
+        return min(TASK_BATCHES, TASK_SECONDS / self.cost[build]) if self.cost.get(build) else 1
+
+    def arrived(self, out: dict[Future[list[Line]], Task]) -> list[Line]:
+        """Wait for the next tasks, take them out, and return their lines; who ended several workers goes out alone."""
+        found: list[Line] = []
+        for future in wait(out, return_when=FIRST_COMPLETED).done:
+            task = out.pop(future)
+            if len(task) > 1 and isinstance(future.exception(), KilledWorker):
+                out.update((self.submit((cells,)), (cells,)) for cells in task)
+                continue
+            lines = self.answer(task, future)
+            self.cost[task[0][0].build] = sum(line["seconds"] for line in lines) / len(task)
+            found += lines
+        return found
+
+    def submit(self, task: Task) -> Future[list[Line]]:
+        """Queue a task for any worker; Dask gives those of a lost worker to another one."""
+        absolute = tuple(tuple(map(_absolute, cells)) for cells in task)
+        future: Future[list[Line]] = self.executor.submit(_run, self.seat.name, absolute)
         return future
 
-    def answer(self, cells: Batch, done: Future[list[Line]]) -> list[Line]:
+    def answer(self, task: Task, done: Future[list[Line]]) -> list[Line]:
         """Return what a worker answered; cells that ended several workers are failed."""
         try:
             return done.result()
@@ -106,12 +141,13 @@ class Cluster:
             ) from None
         except Exception as error:
             text = ENDED if isinstance(error, KilledWorker) else describe(error)
-            return [failed_line(self.setup, cell, text) for cell in cells]
+            return [failed_line(self.setup, cell, text) for cells in task for cell in cells]
 
     def room(self) -> int:
-        """Keep three more batches for each thread of the workers that are there now."""
-        threads: int = sum(self.client.nthreads().values())
-        return 4 * max(1, threads)
+        """Keep three more tasks for each thread of the workers that are there now."""
+        if time.monotonic() >= self.asked + ROOM_SECONDS:
+            self.threads, self.asked = sum(self.client.nthreads().values()), time.monotonic()
+        return 4 * max(1, self.threads)
 
     def close(self) -> None:
         """Take back what was handed out, and leave."""
@@ -177,10 +213,10 @@ def _absolute(cell: Cell) -> Cell:
     return replace(cell, path=str(Path(cell.path).absolute()), files=files)
 
 
-def _run(name: str, cells: Batch) -> list[Line]:
-    """Run cells with what the Dask worker that this is called on holds for a run."""
+def _run(name: str, task: Task) -> list[Line]:
+    """Run batches of cells with what the Dask worker that this is called on holds for a run."""
     seat = cast(Seat, get_worker().plugins[name])
-    return seat.run(cells)
+    return [line for cells in task for line in seat.run(cells)]
 
 
 def versions() -> dict[str, str]:
