@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -166,10 +166,8 @@ class _Twins:
         self.values, self.scored = rows["value"].to_numpy(), good(rows)
         self.repeatable = self._each("repeatable", lambda text: repeatable({"repeatable": text}))
         combinations, first = distinct(rows, PLACE)
-        named = [
-            PairPlace(*row[: -len(LABEL)], row_label(row[-len(LABEL) :]))
-            for row in rows[list(PLACE)].iloc[first].astype(object).itertuples(index=False, name=None)
-        ]
+        table = rows[list(PLACE)].iloc[first].astype(object).itertuples(index=False, name=None)
+        named = [PairPlace(*row[:5], row_label(row[5:])) for row in cast(Iterator[Any], table)]
         known: dict[PairPlace, int] = {}
         numbers = np.array([known.setdefault(place, len(known)) for place in named], dtype=np.int64)
         self.place, self.places = numbers[combinations], list(known)
@@ -280,9 +278,9 @@ def _twins(
         last[side, keys[rows]] = rows  # of several NumPy keeps the last
         found, first = np.unique(keys[rows], return_index=True)
         orders.append(found[np.argsort(first)])
-    shared = (last >= 0).all(axis=0)
+    shared: np.ndarray = (last[0] >= 0) & (last[1] >= 0)
     both = orders[0][shared[orders[0]]]
-    only_a, only_b = (last[side, order[~shared[order]]] for side, order in enumerate(orders))
+    only_a, only_b = (last[side][order[~shared[order]]] for side, order in enumerate(orders))
     return (last[0, both], last[1, both]), only_a, only_b
 
 
