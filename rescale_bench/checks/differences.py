@@ -167,7 +167,7 @@ class _Twins:
         self.repeatable = self._each("repeatable", lambda text: repeatable({"repeatable": text}))
         combinations, first = distinct(rows, PLACE)
         table = rows[list(PLACE)].iloc[first].astype(object).itertuples(index=False, name=None)
-        named = [PairPlace(*row[:5], row_label(row[5:])) for row in cast(Iterator[Any], table)]
+        named = [PairPlace(*(*row[:5], row_label(row[5:]))) for row in cast(Iterator[Any], table)]
         known: dict[PairPlace, int] = {}
         numbers = np.array([known.setdefault(place, len(known)) for place in named], dtype=np.int64)
         self.place, self.places = numbers[combinations], list(known)
