@@ -125,7 +125,7 @@ def test_one_broken_image_is_a_row_and_the_others_are_measured(capfd, images, tm
         monkeypatch.setenv("RESCALE_BENCH_MAX_PIXELS", "10000")
     assert main([*RUN, "-d", str(folder), "-o", str(tmp_path / "run")]) == 1
     said = capfd.readouterr()
-    assert "1 cells failed" in said.err
+    assert "1 cell failed" in said.err
     assert "bad.png" in said.err
     rows = pd.read_parquet(tmp_path / "run" / "results.parquet").set_index("image")
     assert rows["status"].to_dict() == {"p0": "ok", "p1": "ok", "bad": "failed"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import fault_runs
 import pytest
 
+from rescale_bench.machine.printable import plural
 from rescale_bench.runs.folder import read_table
 
 
@@ -74,7 +75,7 @@ def fill_up(world, disk, capfd, kilobytes, *more):
     disk.resize(4096)
     code, said = world.call(capfd, run, *more)
     assert code == 0, said
-    assert f"{16 - len(kept)} cells measured, {len(kept)} taken from the store" in said[-1] or not kept
+    assert f"{plural(16 - len(kept), 'cell')} measured, {len(kept)} taken from the store" in said[-1] or not kept
     assert len(said) <= 2, said  # a half-written last line is said, too
     world.complete(run)
     return len(kept)

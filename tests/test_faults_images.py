@@ -6,6 +6,7 @@ import fault_runs
 import pandas as pd
 import pytest
 
+from rescale_bench.machine.printable import plural
 from rescale_bench.runs.folder import read_table
 
 
@@ -43,7 +44,7 @@ def test_images_that_change_and_vanish_fail_and_nothing_wrong_is_kept(world, tmp
     monkeypatch.setenv("TOY_FAULT", "")
     code, said = world.call(capfd, tmp_path / "run", *grid, images=images)
     assert (code, len(said)) == (0, 1)
-    assert f"{12 - len(good)} cells measured, {len(good)} taken from the store" in said[0]
+    assert f"{plural(12 - len(good), 'cell')} measured, {len(good)} taken from the store" in said[0]
     world.complete(tmp_path / "run", "meddles,bicubic", "2,3", 3)
 
 

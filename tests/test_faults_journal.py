@@ -11,6 +11,7 @@ import pytest
 
 from rescale_bench.cli import main
 from rescale_bench.errors import StoreError
+from rescale_bench.machine.printable import plural
 from rescale_bench.runs.folder import Run, read_table
 from rescale_bench.runs.journal import sealed, unsealed
 
@@ -71,7 +72,7 @@ def test_damage_in_the_middle_is_named_and_costs_one_cell(world, run, kind, capf
     missing = 16 - len(Run(run).lines())
     assert missing == (2 if kind == "lost line break" else 1)
     assert main(world.arguments(run)) == 0
-    assert f"{missing} cells measured, {16 - missing} taken from the store" in capfd.readouterr().err
+    assert f"{plural(missing, 'cell')} measured, {16 - missing} taken from the store" in capfd.readouterr().err
     world.complete(run)
 
 
@@ -114,7 +115,7 @@ def test_a_journal_cut_anywhere_costs_at_most_one_cell(world, run, capfd):
         assert len(read_table(run)["cell"].unique()) == whole
         assert main(world.arguments(run)) == 0
         said = capfd.readouterr().err
-        assert f"{16 - whole} cells measured, {whole} taken from the store" in said
+        assert f"{plural(16 - whole, 'cell')} measured, {whole} taken from the store" in said
         assert said.count("half-written") == (content[cut - 1] != ord("\n"))
         world.complete(run)
 

@@ -105,7 +105,7 @@ def test_a_submission_may_not_carry_pictures_of_a_closed_set(run, registry, tmp_
     prepared = submission(run, registry, tmp_path / "own.zip", "mine")
     forged = prepared.rows.assign(dataset="Set5", image_sha256="a" * 64)
     write_submission(tmp_path / "set5.zip", forged, prepared.documents, prepared.card, prepared.pictures.files)
-    assert site_pictures.unpack(Run(tmp_path / "set5.zip")).cells
+    assert site_pictures.unpack(Run(tmp_path / "set5.zip"), prepared.pictures.cells).cells
     may = allowed(Run(tmp_path / "set5.zip").rows(), registry, own=True)
     assert not may.any()
 
@@ -125,7 +125,7 @@ def test_a_run_without_kept_pictures_says_so(run, registry, tmp_path):
         prepare_submission(path, read_table(path), registry, ("mine",))
 
 
-@pytest.mark.parametrize("size", [(97, 10), (4, 4)])
+@pytest.mark.parametrize("size", [(97, 10), (16383, 12000), (4, 4)])
 def test_forged_pictures_are_left_out_and_the_rows_count(run, registry, tmp_path, size):
     prepared = submission(run, registry, tmp_path / "good.zip", "mine")
     buffer = io.BytesIO()

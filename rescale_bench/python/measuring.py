@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.api.registry import Registry, load_registry
+from rescale_bench.machine.printable import plural
 from rescale_bench.python.experiments import marked, split_methods, with_methods
 from rescale_bench.python.results import Results
 from rescale_bench.runner.cells import Plan
@@ -91,7 +92,7 @@ def _measured(verb: str, grid: Plan, registry: Registry, quiet: bool) -> Results
     outcome = measure(grid, registry, _call(verb, grid.request), track)
     if outcome.failures:
         first = outcome.failures[0]
-        warnings.warn(f"{len(outcome.failures)} cells failed, for example: {first['error']}", stacklevel=3)
+        warnings.warn(f"{plural(len(outcome.failures), 'cell')} failed, for example: {first['error']}", stacklevel=3)
     if outcome.interrupted:
         warnings.warn(outcome.notes[-1], stacklevel=3)
     return Results(outcome.folder, outcome.cells, outcome.notes, outcome.interrupted)

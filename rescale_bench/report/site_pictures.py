@@ -154,20 +154,20 @@ def busiest(hr: np.ndarray) -> Box:
     return worst_box(edges, SIDE)
 
 
-def unpack(run: Run) -> Pictures:
-    """Read the pictures of a submission: a stranger's, so they are decoded and written anew.
+def unpack(run: Run, cells: Iterable[str]) -> Pictures:
+    """Read the pictures of some cells of a submission: a stranger's, so they are decoded and written anew.
 
     A cell whose pictures are no WebP files of one size, at most SIDE pixels, is left out.
     """
     found = Pictures()
-    said = run.card.get("pictures")
+    said: Any = run.card.get("pictures")
     try:
         members = read_submission(run.path) if isinstance(said, Mapping) else {}
     except (StoreError, OSError):
         return found
-    for cell, names in said.items() if isinstance(said, Mapping) else ():
+    for cell in cells if members else ():
         try:
-            crops = {part: _decoded(members[f"{PICTURES}/{names[part]}.webp"]) for part in PARTS}
+            crops = {part: _decoded(members[f"{PICTURES}/{said[cell][part]}.webp"]) for part in PARTS}
         except (ImageError, KeyError, TypeError, AttributeError):
             continue
         if len({crop.shape for crop in crops.values()}) == 1:
@@ -185,7 +185,7 @@ def _decoded(content: bytes) -> np.ndarray:
             if max(image.size) > SIDE:
                 raise ImageError(f"a picture of more than {SIDE} pixels")
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"no WebP file: {error}") from None
 
 
@@ -211,7 +211,7 @@ def gather(
         mine = rows[rows["source"] == source.name]
         if source.run.path.suffix == ENDING:
             mine = mine[allowed(mine, registry, own=True)]
-            pictures = unpack(source.run)
+            pictures = unpack(source.run, mine["cell"].astype(str).unique())
         else:
             mine = mine[may[mine.index] | mine.index.isin(chosen)]
             pictures = cut(mine, source.run)
