@@ -61,7 +61,7 @@ def report(tmp_path_factory):
 
 def until(page, script):
     """Wait until an expression is true; playwright's own wait needs eval, which the page's policy forbids."""
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while not page.evaluate(script):
         assert time.monotonic() < ends, f"never true: {script}"
         page.wait_for_timeout(20)
@@ -76,7 +76,7 @@ def visit(browser, report):
         context = browser.new_context(**{"viewport": DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on(

@@ -21,7 +21,7 @@ from rescale_bench.runner.request import Request
 pytest.importorskip("distributed")
 
 WORKERS = 3
-PATIENCE = 120
+PATIENCE = 600
 """Seconds for what takes a few on an idle machine: imports of torch in five processes."""
 
 # `waits` holds every worker in a cell until the file "go" is there; `dies` kills the process it runs in.
