@@ -186,15 +186,11 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["table", "-i", "a"], 0), (["table", "-i", "a", "--rank"], 0), (["compare", "a", "b"], 0),
-        (["check", "-i", "a", "--baseline", "b"], 0), (["published", "-i", "a", "--all"], 4), (["list"], 0),
-        (["info", "irn"], 0), (["doctor"], None), (["train", "--list"], None), (["plot", "-i", "a"], 0),
+        (["table", "-i", "a"], 0), (["info", "irn"], 0), (["merge", "a", "b", "-o", "both"], None),
         (["run", "-m", "bicubic", "-d", "photos", "-s", "2", "--limit", "1", "--dry-run"], 0),
-        (["verify", "bicubic"], 0), (["export", "-i", "a", "--leaderboard", "lb.md"], 0),
-        (["report", "-i", "a", "-o", "page.html"], 0), (["merge", "a", "b", "-o", "both"], None), (["prepare"], None),
     ],
 )  # fmt: skip
-def test_every_verb_fits_eighty_columns(folder, arguments, code):
+def test_a_terminal_of_eighty_columns_is_wide_enough(folder, arguments, code):
     status, lines = terminal(arguments, 80, folder)
     assert code is None or status == code
     assert lines
@@ -231,6 +227,10 @@ def test_every_help_fits_eighty_columns(verb, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
+        (["table", "-i", "a", "--rank"], 0), (["compare", "a", "b"], 0), (["check", "-i", "a", "--baseline", "b"], 0),
+        (["published", "-i", "a", "--all"], 4), (["list"], 0), (["doctor"], None), (["train", "--list"], None),
+        (["plot", "-i", "a"], 0), (["verify", "bicubic"], 0), (["export", "-i", "a", "--leaderboard", "lb.md"], 0),
+        (["report", "-i", "a", "-o", "page.html"], 0), (["prepare"], None),
         (["table", "-i", "a", "--stats"], 0), (["table", "-i", "a", "--layout", "paper", "--with-published"], 0),
         (["list", "metrics"], 0), (["list", "codecs"], 0), (["info", "Set5"], 0), (["info", "jpeg"], 0),
         (["info", "psnr_y"], 0), (["info", "rgb8"], 0), (["plot", "-i", "a", "--kind", "rate-distortion"], 2),
@@ -247,7 +247,7 @@ def test_every_help_fits_eighty_columns(verb, monkeypatch):
           "-o", "scored"], 0),
     ],
 )  # fmt: skip
-def test_what_else_verbs_print_fits_eighty_columns(folder, arguments, code, monkeypatch):
+def test_what_every_verb_prints_fits_eighty_columns(folder, arguments, code, monkeypatch):
     monkeypatch.chdir(folder)
     photos = folder / "photos"
     if not photos.is_dir():
@@ -255,7 +255,7 @@ def test_what_else_verbs_print_fits_eighty_columns(folder, arguments, code, monk
         write_png(photos / "astronaut.png", np.full((512, 512, 3), 99, np.uint8))
     arguments = [str({"PHOTOS": photos, "PHOTO": photos / "astronaut.png"}.get(each, each)) for each in arguments]
     status, lines = shown(arguments, 80, monkeypatch)
-    assert status == code, lines
+    assert code is None or status == code, lines
     assert lines
     assert wider(lines, 80) == []
 

@@ -34,8 +34,8 @@ def spec(name):
 ALL = "1.1,1.9,2,2.5,3,3.7,4"
 
 
-def assert_conforms(name, sizes, scales=ALL, tiles=True):
-    findings = list(verify(spec(name), REGISTRY, sizes, parse_scales(scales), tiles=tiles))
+def assert_conforms(name, sizes, scales=ALL, **checks):
+    findings = list(verify(spec(name), REGISTRY, sizes, parse_scales(scales), **checks))
     assert len(findings) > 3
     assert [finding for finding in findings if finding.status == "failed"] == []
 
@@ -49,9 +49,10 @@ def test_classic_methods_conform_at_every_odd_size(name):
 def test_learned_and_derived_methods_conform(name):
     if name in HEAVY:
         pytest.skip("in the slow suite")
-    # A wide margin makes the tile check slow; the slow suite has it, and every scale of the wrappers.
+    # A wide margin makes the tile check slow; the slow suite has it, and every scale and the seal of the wrappers.
     scales = "1.9,2.5,4" if name in DERIVED else ALL
-    assert_conforms(name, SIZES[:1], scales, tiles=(REGISTRY.method(name).margin or 0) < 40)
+    tiles = (REGISTRY.method(name).margin or 0) < 40
+    assert_conforms(name, SIZES[:1], scales, tiles=tiles, separate=name in LEARNED)
 
 
 @pytest.mark.slow
