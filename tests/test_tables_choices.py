@@ -149,11 +149,12 @@ def test_the_verb_measures_photographs_and_then_answers_from_stored_rows(tmp_pat
     (tmp_path / "photos_of_mine").mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     Image.fromarray(pixels).resize((96, 96), Image.Resampling.BICUBIC).save("photos_of_mine/a.png")
-    asked = ["choose", "-d", "photos_of_mine", "-m", "bicubic", "-s", "2", "--codecs", "jpeg:20,jpeg:90", "-q",
+    asked = ["choose", "-d", "photos_of_mine", "-m", "direct,bicubic", "-s", "2", "--codecs", "jpeg:20,jpeg:90", "-q",
              "--max-bpp", "2", "--format", "json"]  # fmt: skip
     assert main(asked) == 0
     first = json.loads(capsys.readouterr().out)
     assert {line["codec"] for line in first} == {"jpeg:quality=20", "jpeg:quality=90"}
+    assert {(line["method"], line["scale"]) for line in first} == {("bicubic", "2"), ("direct", "1")}
     assert main(["choose", "runs/choose", "--max-bpp", "2", "--format", "json", "--plot", "front.svg"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert (tmp_path / "front.svg").stat().st_size > 1_000

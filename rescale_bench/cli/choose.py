@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, command_line, read_input, registry, say
+from rescale_bench.cli.common import add_input, command_line, name_list, read_input, registry, say
 from rescale_bench.cli.screen import add_wide, screen, show
 from rescale_bench.errors import UsageError
 from rescale_bench.runner.progress import tracked
@@ -35,7 +35,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--max-seconds-per-mp", type=float, metavar="S", help="seconds per HR megapixel, down and up")
     parser.add_argument("--metric", default="psnr_y", help="of the quality (default: psnr_y)")
     parser.add_argument("-d", "--datasets", help="data sets of the run; without RUN: photographs to measure")
-    parser.add_argument("-m", "--methods", help=f"to measure (default: {METHODS}, and {DIRECT} at scale 1)")
+    parser.add_argument("-m", "--methods", help=f"to measure (default: {METHODS},{DIRECT}); {DIRECT} at scale 1")
     parser.add_argument("-s", "--scales", help=f"to measure (default: {SCALES})")
     parser.add_argument("--codecs", help="to measure (default: jpeg, webp, avif and jxl at five qualities each)")
     parser.add_argument("--limit", type=int, metavar="N", help="to measure: only the first N images")
@@ -111,5 +111,8 @@ def _requests(known: argparse.Namespace, folder: Path, direct: bool) -> list[Req
             plugins=tuple(known.plugins or ()),
         )  # fmt: skip
 
-    found = [request(known.methods or METHODS, known.scales or SCALES)]
-    return [*found, request(DIRECT, "1")] if direct and not known.methods else found
+    # An option may hold a comma, too: what is no name stays where it was.
+    names = name_list(known.methods or (f"{METHODS},{DIRECT}" if direct else METHODS))
+    others = ",".join(name for name in names if name != DIRECT)
+    found = [request(others, known.scales or SCALES)] if others else []
+    return [*found, request(DIRECT, "1")] if DIRECT in names else found
