@@ -121,7 +121,8 @@ def measure(
         described = store.run.metrics
         _describe(store, grid, command)
         outputs = store.run.outputs if request.keep else None
-        pending = _pending(grid, store.complete(_versions(grid)), outputs)
+        cells = tuple(grid.cell_keys())
+        pending = _pending(cells, store.complete(_versions(grid)), outputs)
         count = int(pending.sum())
         setup = _setup(grid, registry, device, outputs, verbose)
         log.debug("%d cells, %d to measure, %d torch threads each", len(grid), count, setup.threads)
@@ -130,7 +131,6 @@ def measure(
             store.write_environment(_environment(store, request, setup))
             lines = dispatch(request, setup, registry, batches(grid.chosen(pending)), _files(grid, setup))
             done, interrupted = _measure(store, lines, count, track)
-        cells = tuple(grid.cell_keys())
         if grid.set_metrics and not interrupted:
             # Every cell is in the store from here on.
             sets = plan_sets(store, grid.set_metrics, frozenset(cells))
@@ -150,12 +150,12 @@ def _versions(grid: Plan) -> dict[str, str]:
     return {metric.label: metric.record.version for metric in grid.metrics}
 
 
-def _pending(grid: Plan, complete: Collection[str], outputs: Outputs | None) -> np.ndarray:
+def _pending(cells: Sequence[str], complete: Collection[str], outputs: Outputs | None) -> np.ndarray:
     """Tell of each cell in order whether it lacks a value, or its images where these are to be kept; (n,) of bool."""
     import numpy as np
 
-    lacking = (key not in complete or (outputs is not None and not outputs.files(key)) for key in grid.cell_keys())
-    return np.fromiter(lacking, bool, len(grid))
+    lacking = (key not in complete or (outputs is not None and not outputs.files(key)) for key in cells)
+    return np.fromiter(lacking, bool, len(cells))
 
 
 def _failures(store: Store, asked: Collection[str]) -> tuple[Line, ...]:

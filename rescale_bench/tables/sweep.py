@@ -34,7 +34,8 @@ def matrices(scores: Sequence[Score], metrics: Sequence[str]) -> tuple[Table, ..
             continue
         scales = sorted({score.group.scale for score in mine}, key=Decimal)
         at = {(score.label, score.group.scale): score for score in mine}
-        order = _order(mine)
+        served = {score.label: score for score in mine}
+        order = [(label, served[label].trained) for label in _order(mine)]
         width = math.ceil(len(scales) / math.ceil(len(scales) / WIDTH))
         tables.extend(_matrix(at, scales[start : start + width], order) for start in range(0, len(scales), width))
     return tuple(tables)
@@ -49,12 +50,12 @@ def _order(scores: Sequence[Score]) -> list[str]:
     return best_first({score.label for score in scores}, served[leading])
 
 
-def _matrix(at: Mapping[tuple[str, str], Score], scales: Sequence[str], order: Sequence[str]) -> Table:
-    trained = {label: score.trained for (label, _), score in at.items()}
+def _matrix(at: Mapping[tuple[str, str], Score], scales: Sequence[str], order: Sequence[tuple[str, bool]]) -> Table:
+    """Lay some scales side by side. order: the methods' labels, and whether their weights are trained."""
     first = next(iter(at.values()))
     rows = [
-        Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained[label])
-        for label in order
+        Row((method_cell(label), *(_cell(at.get((label, scale))) for scale in scales)), label, "", trained)
+        for label, trained in order
     ]
     columns = (TableColumn("method", "text", priority=0), *(metric_column(first, scale) for scale in scales))
     return marked(Table(metric_column(first).heading, columns, tuple(rows)))
