@@ -33,8 +33,8 @@ def repository(tmp_path_factory):
     rows = read_table(subs / "honest.zip")
     card = Run(subs / "honest.zip").card
     better = rows.assign(value=rows["value"] + 0.5)
-    write_submission(subs / "two words.zip", better, {}, card)
-    write_submission(subs / "plugin.zip", rows[rows["method"] == "bicubic"].assign(method="theirs"), {}, card)
+    write_submission(subs / "two words.zip", better, {}, card, {})
+    write_submission(subs / "plugin.zip", rows[rows["method"] == "bicubic"].assign(method="theirs"), {}, card, {})
     (subs / "README.md").write_text("how to submit")
     return place
 

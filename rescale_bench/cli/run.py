@@ -7,7 +7,8 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rescale_bench.cli.common import add_plugin_flag, command_line, registry, say
@@ -72,11 +73,10 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     plugins = registry(known)
     if known.dry_run:
         return _dry_run(request, plugins)
-    if known.verbose:
-        _log_to_stderr()
     # A bar and log lines would write over each other.
     track = None if known.quiet or known.verbose else tracked
-    outcome = execute(request, plugins, command_line(given), track, known.verbose)
+    with _steps_on_stderr(known.verbose):
+        outcome = execute(request, plugins, command_line(given), track, known.verbose)
     return tell(outcome, request.reference, known)
 
 
@@ -91,9 +91,22 @@ def tell(outcome: Any, reference: str, known: argparse.Namespace) -> int:
     return int(outcome.exit_code)
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    logging.getLogger("rescale_bench").setLevel(logging.DEBUG)
+@contextmanager
+def _steps_on_stderr(shown: bool) -> Iterator[None]:
+    """Show what is logged, where that is wanted, and no longer than the run lasts."""
+    if not shown:
+        yield
+        return
+    logger, handler = logging.getLogger("rescale_bench"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
