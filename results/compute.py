@@ -33,11 +33,7 @@ PAPERS = {
 """System → paper, table and row with its published score; of EDSR there is only that of the large network."""
 
 NOTE = """Minutes are those of one CPU core, together with those of the weights that a training started from. Lines join
-trainings of their own and are no learning curves. The published scores are those of the papers' full networks.
-
-On the right: a training whose weights do not ship. `edsr-baseline` at ×2 ended after 52 minutes and 19,992 steps at
-32.90 dB on the held-out crops (37.15 dB on Set5), no better than the 32.94 dB (37.19 dB) of the 13 minutes that ship:
-near minute 21 its learning rate of 10⁻³ upset it. To clip gradients, as `car-edsr` does, was not tried yet."""
+trainings of their own and are no learning curves. The published scores are those of the papers' full networks."""
 TICKS = (1, 2, 5, 13, 26, 52, 104, 208, 416, 832)
 """Minutes on the axis: doubled from the first budget on."""
 
@@ -86,6 +82,14 @@ def curves() -> dict[str, pd.DataFrame]:
         if columns:
             found[path.stem] = log[["seconds", columns[0]]].dropna().set_axis(["seconds", "score"], axis="columns")
     return found
+
+
+def curve_notes() -> str:
+    """Say in Markdown what the learning curves are, and where each ends; "" without one."""
+    ends = [(name, log.iloc[-1]) for name, log in curves().items()]
+    listed = "".join(f"- `{name}`: {end.score:.2f} dB after {end.seconds / 60:.0f} minutes\n" for name, end in ends)
+    lead = "On the right: trainings whose weights do not ship, without the minutes of weights that they started from.\n"
+    return f"{lead}\n{listed}" if listed else ""
 
 
 def table(entries: Sequence[Trained]) -> str:

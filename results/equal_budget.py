@@ -135,6 +135,7 @@ def main(runs: Path) -> None:
         "## PSNR against compute\n",
         f"![PSNR over minutes of training]({COMPUTE}.png)\n",
         f"{compute.NOTE}\n",
+        compute.curve_notes(),
         compute.table(entries),
         "",
         "## ×2, ×3, ×4\n",

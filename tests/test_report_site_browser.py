@@ -4,14 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from kept_run import picture
+from kept_run import measured_run
 from PIL import Image
 from site_rows import rows, write
 from test_report_browser import CONTRAST, DESKTOP, PHONE, browser, until  # noqa: F401 (a fixture)
 
 from rescale_bench.api.registry import load_registry
-from rescale_bench.cli import main
-from rescale_bench.images.files import write_png
 from rescale_bench.report.admission import admit
 from rescale_bench.report.site import Look, build_site
 
@@ -135,12 +133,7 @@ def test_two_methods_image_by_image(visit):
 def pictured(tmp_path_factory):
     """A site of a run that kept its pictures."""
     folder = tmp_path_factory.mktemp("pictured")
-    (folder / "mine").mkdir()
-    for number in range(2):
-        write_png(folder / "mine" / f"image{number}.png", picture(number))
-    asked = ["-m", "nearest,bicubic", "-d", str(folder / "mine"), "-s", "2", "--metrics", "psnr_y", "--keep", "-q"]
-    assert main(["run", *asked, "-o", str(folder / "run")]) == 0
-    return build(folder, runs=[folder / "run"], pictures=("mine",))
+    return build(folder, runs=[measured_run(folder)], pictures=("mine",))
 
 
 def test_pictures_of_two_methods(visit, pictured):

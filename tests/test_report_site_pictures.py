@@ -7,14 +7,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from kept_run import picture
+from kept_run import measured_run
 from PIL import Image
 from site_rows import rows
 
 from rescale_bench.api.registry import load_registry
-from rescale_bench.cli import main
 from rescale_bench.errors import UnknownNameError, UsageError
-from rescale_bench.images.files import read_image, write_png
+from rescale_bench.images.files import read_image
 from rescale_bench.report import site_pictures
 from rescale_bench.report.admission import admit
 from rescale_bench.report.site import Look, build_site
@@ -32,13 +31,7 @@ def registry():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Two methods on two images of somebody's own folder, pictures kept."""
-    folder = tmp_path_factory.mktemp("pictures")
-    (folder / "mine").mkdir()
-    for number in range(2):
-        write_png(folder / "mine" / f"image{number}.png", picture(number))
-    asked = ["-m", "nearest,bicubic", "-d", str(folder / "mine"), "-s", "2", "--metrics", "psnr_y", "--keep", "-q"]
-    assert main(["run", *asked, "-o", str(folder / "run")]) == 0
-    return folder / "run"
+    return measured_run(tmp_path_factory.mktemp("pictures"))
 
 
 def submission(run, registry, path, *named):

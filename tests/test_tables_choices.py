@@ -111,6 +111,8 @@ def test_what_was_not_tried_is_said(rows):
     assert "Left out, drawn weights or code without a version: drawn [random: not publishable] ×2 png." in text
     assert "Left out, lossless on 7 of 7 images, 0.4 bit/px: direct ×1 png." in text
     assert "bicubic ×4 with 4 of 5 codec settings" in text
+    assert "bicubic ×1 with" not in text
+    assert "direct ×2 with" not in text
     assert unused(rows, ["jpeg", "avif", "jxl"], ["irn", "bicubic", "aidn"]) == (
         "Not in this run: the codecs jxl, and other methods of `list methods`."
     )

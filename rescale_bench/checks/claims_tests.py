@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rescale_bench.api.scales import is_integer
 from rescale_bench.checks.claims import EVERY, FRACTIONAL, PAIRED, Claim
 from rescale_bench.statistics.paired import PairedDifference, stratified, t_test_above
-from rescale_bench.tables.scores import About, Score, name_of, scores
+from rescale_bench.tables.collecting import scores
+from rescale_bench.tables.scores import About, Score, name_of
 
 if TYPE_CHECKING:
     import pandas as pd

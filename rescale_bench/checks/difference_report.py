@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rescale_bench.checks.differences import OneSided, RunComparison, RunDifference
+from rescale_bench.machine.printable import plural
 from rescale_bench.runs.schema import TITLES
 from rescale_bench.tables.model import MISSING, Row, Table, TableCell, TableColumn, difference_cell, scale_cell, signed
 from rescale_bench.tables.rendering import FILE, Screen, json_value, plain_table
@@ -117,7 +118,7 @@ def _remarks(one: RunDifference) -> str:
 def _alone(one: OneSided) -> str:
     place = one.place
     where = f"{place.method}, {place.dataset} ×{place.scale} ({place.protocol}, {place.codec})"
-    count = f"{len(one.images)} cell{'s' if len(one.images) > 1 else ''}"
+    count = plural(len(one.images), "cell")
     what = f"{', '.join(one.metrics)} of {count}" if one.metrics else count
     return f"only in {one.side}: {where}: {what}: {_listed(one.images)}"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.registry import NAME, Registry
 from rescale_bench.api.specs import label, parse_spec, publishable
-from rescale_bench.datasets import split_variant
+from rescale_bench.datasets import without_variant
 from rescale_bench.errors import RescaleBenchError, UsageError
 from rescale_bench.runner.cells import NO_FILE, Cell, Plan
 from rescale_bench.runner.execute import measure
@@ -90,7 +90,7 @@ def _planned(rows: pd.DataFrame, folder: Path, registry: Registry) -> Plan:
 
 
 def _check(row: Any, registry: Registry) -> None:
-    base = split_variant(row.dataset)[0] if "@" in row.dataset else row.dataset
+    base = without_variant(row.dataset)
     if base not in registry.datasets:
         raise UsageError(f"the data set {row.dataset} is not a registered one")
     if row.origin != "run" or row.damage:

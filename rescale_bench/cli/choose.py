@@ -57,7 +57,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         if (value := getattr(known, name)) is not None and not value > 0:
             raise UsageError(f"{value} is not above 0", name)
     stored = known.run or known.input or not known.datasets
-    names = [name.strip() for name in known.datasets.split(",")] if stored and known.datasets else []
+    names = name_list(known.datasets) if stored else ()
     frame = _read(known) if stored else _measure(known, given)
     found = answers(frame, known.metric, Limits(known.max_bpp, known.max_seconds_per_mp), names)
     plugins = registry(known)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_plugin_flag, naming, read_run, registry, say
+from rescale_bench.cli.common import add_plugin_flag, name_list, naming, read_run, registry, say
 from rescale_bench.cli.screen import add_wide, screen, show
 from rescale_bench.errors import UnknownNameError
 
@@ -49,7 +49,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         show("\n".join(dict.fromkeys(claim.command() for claim in chosen)), wide=True)
         return 0
     frame = _joined([read_run(text)[1] for text in known.runs or [None]])
-    verdicts = checks.judge_claims(frame, chosen, plugins, _names(known.full))
+    verdicts = checks.judge_claims(frame, chosen, plugins, name_list(known.full))
     brief = known.format == "plain" and not known.only
     show(render(checks.ledger(verdicts, brief), known.format, screen(known.wide)), known.format, known.wide)
     say(checks.counted(verdicts))
@@ -63,13 +63,9 @@ def _joined(frames: Sequence[Any]) -> Any:
 
 
 def _only(claims: Sequence[Any], text: str) -> Sequence[Any]:
-    wanted = _names(text)
+    wanted = name_list(text)
     names = [claim.name for claim in claims]
     for name in wanted:
         if name not in names:
             raise UnknownNameError("claim", name, names)
     return [claim for claim in claims if not wanted or claim.name in wanted]
-
-
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

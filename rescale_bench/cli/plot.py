@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, read_input, registry, say
+from rescale_bench.cli.common import add_input, name_list, read_input, registry, say
 from rescale_bench.cli.screen import show
 from rescale_bench.cli.table import metric_names
 
@@ -75,18 +75,14 @@ def _options(known: argparse.Namespace) -> dict[str, Any]:
     plugins = registry(known) if known.codecs else None
     return {
         "metrics": metric_names(known.metric) or [],
-        "datasets": _list(known.datasets),
-        "methods": _list(known.methods),
+        "datasets": name_list(known.datasets),
+        "methods": name_list(known.methods),
         "scales": [str(scale) for scale in parse_scales(known.scales)] if known.scales else (),
         "codecs": [plugins.choose_codec(spec).label for spec in parse_list(known.codecs, "codecs")] if plugins else [],
         "protocol": known.protocol,
         "reference": known.reference,
         "relative": known.relative,
     }
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _references(known: argparse.Namespace, path: Path, frame: pd.DataFrame, options: dict[str, Any]) -> References:

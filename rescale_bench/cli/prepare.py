@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.api.records import all_parts
-from rescale_bench.cli.common import add_plugin_flag, described, registry, say
+from rescale_bench.cli.common import add_plugin_flag, described, name_list, registry, say
 from rescale_bench.cli.screen import show
 from rescale_bench.errors import RescaleBenchError, UnknownNameError, UsageError
 from rescale_bench.machine.printable import printable
@@ -45,13 +45,13 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         raise UsageError("prepare: say what: --datasets NAMES, --metrics NAMES or --weights METHODS")
     plugins = registry(known)
     if known.file:
-        if len(_names(known.metrics)) != 1:
+        if len(name_list(known.metrics)) != 1:
             raise UsageError("name the one metric that it is for with --metrics", "file")
         _bring(known.file, known.metrics.strip(), plugins)
     steps = [
-        *((_dataset, name) for name in _names(known.datasets)),
-        *((_metric, name) for name in _names(known.metrics)),
-        *((_explain, name) for name in _names(known.weights)),
+        *((_dataset, name) for name in name_list(known.datasets)),
+        *((_metric, name) for name in name_list(known.metrics)),
+        *((_explain, name) for name in name_list(known.weights)),
     ]
     failed = 0
     for step, name in steps:
@@ -63,10 +63,6 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
             say(f"rescale-bench: {described(error, known)}")
             failed += 1
     return 2 if failed else 0
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
 def _dataset(name: str, plugins: Any) -> None:

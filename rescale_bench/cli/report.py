@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rescale_bench.cli.common import add_input, command_line, read_input, registry, say, write_file
-from rescale_bench.cli.table import add_view
+from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
 
 LEAST, MOST = 1, 500
@@ -46,10 +46,16 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         raise UsageError(f"--budget: {known.budget} is outside {LEAST} to {MOST} MB")
     path, frame = read_input(known)
     output = Path(known.output) if known.output else (path if path.is_dir() else path.parent) / "report.html"
-    metrics = tuple(name.strip() for name in known.metrics.split(",")) if known.metrics else None
+    metrics = metric_names(known.metrics)
     source = read_source(path, frame)
     metric = chosen_metric(source, known.metric)
-    view = View(known.reference, metrics, metric, shlex.join(command_line(given)), known.budget * 1_000_000)
+    view = View(
+        known.reference,
+        tuple(metrics) if metrics else None,
+        metric,
+        shlex.join(command_line(given)),
+        known.budget * 1_000_000,
+    )
     plugins = registry(known)
     tell = (lambda text: None) if known.quiet else say
     references = {} if known.no_direct else measure_references(source, plugins, known.reference, metric, tell)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.cli.common import add_input, read_input, registry, say
+from rescale_bench.cli.common import add_input, name_list, read_input, registry, say
 from rescale_bench.cli.screen import folded, screen, show
 
 WIDTH = 80
@@ -37,7 +37,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
 
     plugins = registry(known)
     _, frame = read_input(known)
-    references = [name.strip() for name in known.reference.split(",")]
+    references = name_list(known.reference)
     found = grids(frame, plugins, known.metric)
     board = stability_board(found, references)
     if known.format == "json":

@@ -11,6 +11,7 @@ from typing import Any
 from rescale_bench.cli.common import add_plugin_flag, name_list, naming, registry, say, write_file
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.printable import plural
 
 MADE = "assets/site.js"
 """A file by which a folder is known to hold a site, so that an old one may be replaced."""
@@ -52,7 +53,7 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
         files = build_site(admitted, plugins, look)
     _write(output, files)
     rows, sources = len(admitted.rows), len(admitted.sources)
-    say(f"wrote {output}/index.html: {rows} rows of {sources} {'run' if sources == 1 else 'runs'}")
+    say(f"wrote {output}/index.html: {plural(rows, 'row')} of {plural(sources, 'run')}")
     return 1 if known.strict and admitted.refusals else 0
 
 

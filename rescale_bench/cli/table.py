@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.cli.common import add_input, naming, read_input, registry
+from rescale_bench.cli.common import add_input, name_list, naming, read_input, registry
 from rescale_bench.cli.screen import add_wide, screen, show
 from rescale_bench.errors import UsageError
 
@@ -105,5 +105,5 @@ def _printed(known: argparse.Namespace, frame: pd.DataFrame) -> Sequence[Printed
 
     if known.with_published is None:
         return ()
-    wanted = [name.strip() for name in known.with_published.split(",") if name.strip()]
+    wanted = name_list(known.with_published)
     return checks.printed_numbers(frame, checks.read_published(checks.shipped_tables()), registry(known), wanted)

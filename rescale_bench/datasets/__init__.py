@@ -15,9 +15,16 @@ from rescale_bench.datasets.listing import folder_dataset
 from rescale_bench.datasets.photos import PHOTOS
 from rescale_bench.datasets.preparation import prepare
 from rescale_bench.datasets.research import Research, locate
-from rescale_bench.datasets.selection import find_dataset, modcrop_variant, split_variant
+from rescale_bench.datasets.selection import find_dataset, modcrop_variant, split_variant, without_variant
 
-__all__ = ["find_dataset", "folder_dataset", "modcrop_variant", "rescale_bench_datasets", "split_variant"]
+__all__ = [
+    "find_dataset",
+    "folder_dataset",
+    "modcrop_variant",
+    "rescale_bench_datasets",
+    "split_variant",
+    "without_variant",
+]
 
 
 @hookimpl

@@ -34,6 +34,14 @@ def split_variant(name: str) -> tuple[str, int | None]:
     return base, crop
 
 
+def without_variant(dataset: str) -> str:
+    """Name a data set without its variant ("Set5@mod8" is Set5); any other text, as of a stranger's rows, stays."""
+    try:
+        return split_variant(dataset)[0]
+    except UsageError:
+        return dataset
+
+
 def modcrop_variant(dataset: Dataset, n: int) -> Dataset:
     """Rename a data set to its variant cropped to multiples of n ("Set5@mod12"); the runner crops."""
     return dataclasses.replace(

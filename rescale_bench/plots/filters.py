@@ -12,8 +12,9 @@ from rescale_bench.api.scales import parse_scale
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.plots.style import Style, styles
 from rescale_bench.runs.table import as_text
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.rows import choose_metrics, distinct, prepare
-from rescale_bench.tables.scores import Score, reference_of, scores
+from rescale_bench.tables.scores import Score, reference_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rescale_bench.machine.printable import plural
 from rescale_bench.plots.compose import Drawn, Panel, Plan
 from rescale_bench.plots.filters import Options, Selection, axis_title, left_out, usable
 from rescale_bench.plots.labels import Anchor
@@ -63,7 +64,7 @@ def _best_first(looks: Mapping[str, Style], drawn: Sequence[Score], selection: S
 def panel_title(found: Sequence[Score], scale: str = "") -> str:
     """Head a panel with data set, scale and number of images."""
     count = max(score.images for score in found)
-    return f"{found[0].group.dataset}{f' ×{scale}' if scale else ''} · {count} image{'s' if count > 1 else ''}"
+    return f"{found[0].group.dataset}{f' ×{scale}' if scale else ''} · {plural(count, 'image')}"
 
 
 def _notes(drawn: Sequence[Score], selection: Selection) -> list[str]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rescale_bench.api.metrics import Tolerance, about
 from rescale_bench.api.specs import publishable
+from rescale_bench.datasets import without_variant
 from rescale_bench.errors import RescaleBenchError, StoreError, UsageError
-from rescale_bench.report.site_pictures import base_name
+from rescale_bench.machine.printable import plural
 from rescale_bench.runs.folder import Run
 from rescale_bench.runs.schema import CONTENT, KEY, LABEL, row_label
 from rescale_bench.runs.table import as_text, complete, plain_texts
@@ -144,7 +145,7 @@ def _within(admitted: pd.DataFrame | None, rows: pd.DataFrame, registry: Registr
     """Leave out the images of a registered data set that are more than it holds; those of earlier runs come first."""
     lines = []
     for name in rows["dataset"].unique():
-        record = registry.datasets.get(base_name(name))
+        record = registry.datasets.get(without_variant(name))
         if record is None or record.count is None:
             continue
         before = [] if admitted is None else list(admitted.loc[admitted["dataset"] == name, "image"].unique())
@@ -219,7 +220,7 @@ def _strangers(rows: pd.DataFrame, registry: Registry) -> Iterator[tuple[Any, st
     from rescale_bench.runner.hashing import look_at_all
 
     for name in rows["dataset"].unique():
-        base = base_name(name)
+        base = without_variant(name)
         if base not in registry.datasets:
             continue
         try:
@@ -238,7 +239,7 @@ def _lines(rows: pd.DataFrame, reasons: pd.Series[str]) -> list[str]:
     lines = []
     for reason, part in left.groupby("reason", sort=False):
         names = ", ".join(dict.fromkeys(part["method_label"]))
-        lines.append(f"{names}: {reason} ({len(part)} {'row' if len(part) == 1 else 'rows'} left out)")
+        lines.append(f"{names}: {reason} ({plural(len(part), 'row')} left out)")
     return lines
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import RescaleBenchError, UsageError
+from rescale_bench.machine.printable import plural
 from rescale_bench.plots.references import References, reference_curves
 from rescale_bench.report.source import ReportSource
 from rescale_bench.tables.model import Row, Table, TableCell, TableColumn, scale_cell
@@ -150,7 +151,7 @@ def _below_each_other(rankings: Sequence[Ranking]) -> Table:
 
 def _verdict(ranking: Ranking) -> str:
     places = [(rank.best, rank.worst) for rank in ranking.ranks]
-    count = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
+    count = plural(ranking.images, "image")
     if all(place == (1, len(places)) for place in places):
         return f"not separable on {count}"
     tied = any(best != worst for best, worst in places)

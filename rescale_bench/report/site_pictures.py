@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rescale_bench.datasets import split_variant
+from rescale_bench.datasets import without_variant
 from rescale_bench.errors import ImageError, StoreError, UnknownNameError, UsageError
 from rescale_bench.report.crops import Box, enlarged, read_pixels, squared_error, webp, worst_box
 from rescale_bench.runs.outputs import PARTS
@@ -64,20 +64,12 @@ class Pictures:
 # --- what may be published -------------------------------------------------------
 
 
-def base_name(dataset: str) -> str:
-    """Name a data set without its variant ("Set5@mod8" is Set5); a stranger's name may be anything."""
-    try:
-        return split_variant(dataset)[0]
-    except UsageError:
-        return dataset
-
-
 def allowed(rows: pd.DataFrame, registry: Registry, own: bool) -> pd.Series[bool]:
     """Say of each row whether pictures of its image may be published. own: of sets that nobody registered, too."""
     import pandas as pd
 
     def may(dataset: str, image: str) -> bool:
-        record = registry.datasets.get(base_name(dataset))
+        record = registry.datasets.get(without_variant(dataset))
         return own if record is None else record.shareable(image)
 
     places = rows[["dataset", "image", "damage"]].astype(str).itertuples(index=False, name=None)
@@ -92,15 +84,15 @@ def of_named(rows: pd.DataFrame, named: Sequence[str], registry: Registry) -> pd
     """
     import pandas as pd
 
-    bases = rows["dataset"].astype(str).map(base_name)
+    bases = rows["dataset"].astype(str).map(without_variant)
     parts = [rows[:0]]
     for name in named:
-        mine = rows[bases == base_name(name)]
+        mine = rows[bases == without_variant(name)]
         if mine.empty:
             raise UnknownNameError("data set with rows", name, set(bases))
         parts.append(mine[allowed(mine, registry, own=True)])
         if parts[-1].empty:
-            licence = registry.datasets[base_name(name)].licence
+            licence = registry.datasets[without_variant(name)].licence
             raise UsageError(f"pictures of {name} may not be published (its licence: {licence})")
     return pd.concat(parts)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rescale_bench
+from rescale_bench.datasets import without_variant
 from rescale_bench.errors import UsageError
 from rescale_bench.report.admission import described, judge, measurements
 from rescale_bench.report.facts import method_facts
-from rescale_bench.report.site_pictures import SUBMISSION_BYTES, Pictures, allowed, base_name, of_named, pack
+from rescale_bench.report.site_pictures import SUBMISSION_BYTES, Pictures, allowed, of_named, pack
 from rescale_bench.runs.folder import ABOUT, ENVIRONMENT, Run
 from rescale_bench.runs.schema import SCHEMA
 from rescale_bench.runs.submission import write_submission
@@ -117,8 +118,8 @@ def _about_pictures(
     if not named:
         return
     yield True, f"pictures of {len(pictures.cells)} cells are packed, {pictures.size / 1000:.0f} kB"
-    mine = rows[rows["dataset"].astype(str).map(base_name).isin([base_name(name) for name in named])]
-    own = sorted(name for name in set(mine["dataset"]) if base_name(name) not in registry.datasets)
+    mine = rows[rows["dataset"].astype(str).map(without_variant).isin([without_variant(name) for name in named])]
+    own = sorted(name for name in set(mine["dataset"]) if without_variant(name) not in registry.datasets)
     if own:
         yield True, f"you say that everybody may see pictures of {', '.join(own)}"
     closed = mine[~allowed(mine, registry, own=True) & mine["damage"].eq("") & mine["image"].ne("")]

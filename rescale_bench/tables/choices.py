@@ -16,7 +16,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from rescale_bench.errors import UnknownNameError, UsageError
+from rescale_bench.machine.printable import plural
 from rescale_bench.statistics.paired import ATTAINABLE, PairedDifference, summarise
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.model import (
     MISSING,
     Leaderboard,
@@ -33,7 +35,7 @@ from rescale_bench.tables.model import (
 )
 from rescale_bench.tables.ranks import LEVEL, Rank, rank_labels
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import Score, Setting, scores
+from rescale_bench.tables.scores import Score, Setting
 from rescale_bench.tables.sweep import metric_column
 
 if TYPE_CHECKING:
@@ -259,7 +261,10 @@ def _not_measured(members: Sequence[Score], metric: str) -> list[str]:
     scales = {scale for _, scale, _ in measured}
     gaps = []
     for label in sorted({label for label, _, _ in measured}):
-        for scale in sorted(scales, key=Decimal):
+        own = {scale for each, scale, _ in measured if each == label}
+        # What keeps a photograph's size rescales nothing, and rescalers have nothing to do at scale 1.
+        asked = own if own == {"1"} else scales - ({"1"} - own)
+        for scale in sorted(asked, key=Decimal):
             here = {codec for each, other, codec in measured if (each, other) == (label, scale)}
             if len(here) < len(codecs):
                 gaps.append(f"{label} ×{scale} with {len(codecs) - len(here)} of {len(codecs)} codec settings")
@@ -288,7 +293,7 @@ def choice_board(found: Sequence[Answer], more: str = "") -> Leaderboard:
 
 
 def _section(answer: Answer, more: str) -> Section:
-    images = f"{answer.images} image{'s' if answer.images != 1 else ''}"
+    images = plural(answer.images, "image")
     tables = [_front(answer)] if answer.front else []
     notes = [f"No measured candidate has {answer.limits.text}."]
     if answer.ranks:

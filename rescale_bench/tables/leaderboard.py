@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rescale_bench.runs.sets import image_sets
+from rescale_bench.tables.collecting import PIXELS, scores
 from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
@@ -28,17 +29,7 @@ from rescale_bench.tables.model import (
 )
 from rescale_bench.tables.notes import footnotes, incomplete, set_notes
 from rescale_bench.tables.rows import base_name, choose_metrics, prepare
-from rescale_bench.tables.scores import (
-    PIXELS,
-    Score,
-    Setting,
-    best_first,
-    by_setting,
-    name_of,
-    reference_of,
-    score_record,
-    scores,
-)
+from rescale_bench.tables.scores import Score, Setting, best_first, by_setting, name_of, reference_of, score_record
 from rescale_bench.tables.sweep import matrices, metric_column
 
 if TYPE_CHECKING:

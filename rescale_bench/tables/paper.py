@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.fitting import kept_columns
 from rescale_bench.tables.leaderboard import PRIMARY
 from rescale_bench.tables.model import (
@@ -28,7 +29,7 @@ from rescale_bench.tables.model import (
 )
 from rescale_bench.tables.notes import WRAPPED, absent, incomplete, left_out, row_notes
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import Score, Setting, best_first, scores
+from rescale_bench.tables.scores import Score, Setting, best_first
 
 if TYPE_CHECKING:
     import pandas as pd

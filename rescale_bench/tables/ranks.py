@@ -19,6 +19,7 @@ from rescale_bench.errors import UsageError
 from rescale_bench.machine.printable import plural
 from rescale_bench.statistics import paired as statistics
 from rescale_bench.statistics.paired import Direction, PairedDifference
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.leaderboard import PRIMARY
 from rescale_bench.tables.model import (
     MISSING,
@@ -35,7 +36,7 @@ from rescale_bench.tables.model import (
     signed,
 )
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import Group, Score, Setting, scores
+from rescale_bench.tables.scores import Group, Score, Setting
 from rescale_bench.tables.seeds import Key, Spread, fold_seeds, seed_spreads
 from rescale_bench.tables.sweep import metric_column
 
@@ -279,7 +280,7 @@ def rank_table(ranking: Ranking) -> Table:
         Row(tuple(_cells(rank, ranking.column.decimals, seeded, bootstrapped)), rank.label, ranking.group.scale)
         for rank in ranking.ranks
     )
-    images = f"{ranking.images} image{'s' if ranking.images > 1 else ''}"
+    images = plural(ranking.images, "image")
     return Table(f"×{ranking.group.scale} · {images}", tuple(columns), rows)
 
 

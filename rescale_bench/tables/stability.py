@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rescale_bench.api.registry import Registry
 from rescale_bench.errors import UnknownNameError, UsageError
 from rescale_bench.statistics.paired import PairedDifference, paired_difference
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.model import (
     MISSING,
     Leaderboard,
@@ -32,7 +33,7 @@ from rescale_bench.tables.model import (
 )
 from rescale_bench.tables.rendering import json_value
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import Group, Score, Setting, best_first, reference_of, scores
+from rescale_bench.tables.scores import Group, Score, Setting, best_first, reference_of
 from rescale_bench.tables.sweep import metric_column
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rescale_bench.statistics.paired import Direction
+from rescale_bench.tables.collecting import scores
 from rescale_bench.tables.model import (
     INCOMPLETE,
     MISSING,
@@ -34,7 +35,7 @@ from rescale_bench.tables.model import (
 from rescale_bench.tables.notes import footnotes, incomplete
 from rescale_bench.tables.ranks import primary_metrics
 from rescale_bench.tables.rows import choose_metrics, prepare
-from rescale_bench.tables.scores import Score, Setting, best_first, by_setting, scores
+from rescale_bench.tables.scores import Score, Setting, best_first, by_setting
 from rescale_bench.tables.sweep import metric_column
 
 if TYPE_CHECKING:
