@@ -74,7 +74,7 @@ def test_every_named_method_occurs_in_the_tables(published):
     ],
 )
 def test_what_published_names_mean(source, method, scale, dataset, spec, protocol):
-    found = method_name(method_names(), source, "Table 1", method, scale, dataset)
+    found = method_name(source, "Table 1", method, scale, dataset)
     assert (found.spec, found.protocol) == (spec, protocol)
 
 
@@ -92,7 +92,7 @@ def test_a_number_through_a_codec_meets_the_same_codec_alone(published):
 
 
 def test_methods_that_we_lack_say_why():
-    lacking = method_name(method_names(), "AIDN", "Table 1", "Bicubic + ArbEDSR (type II)", "2", "Set5")
+    lacking = method_name("AIDN", "Table 1", "Bicubic + ArbEDSR (type II)", "2", "Set5")
     assert (lacking.spec, lacking.note[:7]) == ("", "no code")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, partial
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from rescale_bench.api.scales import exact
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.checks.explanations import within
-from rescale_bench.checks.naming import PUBLISHED, MethodName, MetricName, method_names, metric_names
+from rescale_bench.checks.naming import PUBLISHED, MethodName, MetricName, metric_names
 from rescale_bench.checks.published import Comparison, Published, compare, named_method
 from rescale_bench.checks.published_tables import FORMATS
 from rescale_bench.checks.tolerances import Given
@@ -26,9 +26,11 @@ from rescale_bench.weights.choice import choose_weights
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rescale_bench.api.records import Method
     from rescale_bench.api.registry import Registry
 
 Weights = Literal["", "none needed", "here", "absent"]
+Known = tuple["Method | None", str]
 COUNTS = ("rows", "runnable", "ready", "measured", "alike", "equal")
 """Short words: with them the table fits 80 columns."""
 COVERED = (
@@ -75,12 +77,12 @@ def cover(
     for one in compare(frame, rows, registry) if frame is not None else ():
         if one.measured is not None:
             twins.setdefault(one.published, []).append(one)
-    names, metrics = method_names(), metric_names()
-    ready = cache(partial(_weights, registry))
+    metrics = metric_names()
+    ready, known = cache(partial(_weights, registry)), cache(partial(_known, registry))
     covered = []
     for row in rows:
-        name = named_method(row, names)
-        reason = _reason(row, name, metrics, registry)
+        name = named_method(row)
+        reason = _reason(row, name, metrics, known)
         weights: Weights = "" if reason else ready(name.spec, name.weights or PUBLISHED, exact(row.scale))
         found = twins.get(row, [])
         same = [one for one in found if one.reproduction]
@@ -89,23 +91,29 @@ def cover(
     return covered
 
 
-def _reason(row: Published, name: MethodName, metrics: Sequence[MetricName], registry: Registry) -> str:
-    """Say why a number cannot be measured here, "" where it can."""
+def _reason(row: Published, name: MethodName, metrics: Sequence[MetricName], known: Callable[[str, str], Known]) -> str:
+    """Say why a number cannot be measured here, "" where it can. known: see _known."""
     if not name.spec:
         return name.note
     meant = [metric for metric in metrics if metric.fits(row.source, row.metric, name.protocol)]
     if not any(metric.measured for metric in meant):
         return meant[0].note if meant else f"no metric here measures {row.metric}"
-    try:
-        method = registry.choose_method(parse_spec(name.spec)).record
-        codec = registry.choose_codec(parse_spec(row.codec)) if row.codec else None
-    except UnknownNameError:
-        return "no method or codec here has this name"
-    except RescaleBenchError as error:
-        return str(error)
-    if exact(row.scale) not in method.scales:
+    method, lacking = known(name.spec, row.codec)
+    if method and exact(row.scale) not in method.scales:
         return f"{name.spec} does not serve this scale"
-    return "; ".join(codec.record.requires()) if codec else ""
+    return lacking
+
+
+def _known(registry: Registry, spec: str, codec: str) -> Known:
+    """Find a method that was loaded, None where there is none; and what method or codec lack to be run."""
+    try:
+        method = registry.choose_method(parse_spec(spec)).record
+        requires = registry.choose_codec(parse_spec(codec)).record.requires() if codec else ()
+    except UnknownNameError:
+        return None, "no method or codec here has this name"
+    except RescaleBenchError as error:
+        return None, str(error)
+    return method, "; ".join(requires)
 
 
 def _weights(registry: Registry, spec: str, tag: str, scale: Decimal) -> Weights:

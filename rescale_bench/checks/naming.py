@@ -7,8 +7,8 @@ the first line that fits a published row counts; in the second, every line that 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from rescale_bench.runs.table import complete
 from rescale_bench.tables.rows import distinct
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -54,9 +55,10 @@ class MethodName:
 
     def fits(self, source: str, table: str, method: str, scale: str, dataset: str) -> bool:
         """Tell whether a published row is meant."""
-        plain = ((self.source, source), (self.table, table), (self.method, method), (self.dataset, dataset))
-        kind = "integer" if is_integer(exact(scale)) else "fractional"
-        return all(wanted in ("*", given) for wanted, given in plain) and self.scales in ("*", kind, scale)
+        plain = ((self.method, method), (self.source, source), (self.table, table), (self.dataset, dataset))
+        if not all(wanted in ("*", given) for wanted, given in plain):
+            return False
+        return self.scales in ("*", scale, "integer" if is_integer(exact(scale)) else "fractional")
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,11 @@ class MeanKey:
         return method_label(self.method, self.options, self.weights)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> Iterator[MeanKey]:
-        """Say of each tidy row what it is part of; columns that are missing have their defaults."""
+    def of(cls, frame: pd.DataFrame) -> tuple[list[MeanKey], np.ndarray]:
+        """Give the different means of tidy rows, and of each row its place among them; (n,) of whole numbers.
+
+        Columns that are missing have their defaults.
+        """
         names = [*NAMED, *OTHERS]
         frame = complete(frame)[names]
         places, first = distinct(frame, names)
@@ -113,27 +118,28 @@ class MeanKey:
         for row in frame.iloc[first].itertuples(index=False, name=None):
             texts = tuple(map(plain_text, row))
             keys.append(cls(others=texts[len(NAMED) :], **dict(zip(NAMED, texts, strict=False))))
-        return map(keys.__getitem__, places.tolist())
+        return keys, places
 
 
-def method_names() -> list[MethodName]:
+@cache
+def method_names() -> tuple[MethodName, ...]:
     """Read the table of methods."""
-    return [MethodName(**row) for row in _rows("published_methods.csv")]
+    return tuple(MethodName(**row) for row in _rows("published_methods.csv"))
 
 
-def metric_names() -> list[MetricName]:
+@cache
+def metric_names() -> tuple[MetricName, ...]:
     """Read the table of metrics."""
-    return [
+    return tuple(
         MetricName(**{**row, "same": row["same"] == "yes"})  # type: ignore[arg-type]  # text but for `same`
         for row in _rows("published_metrics.csv")
-    ]
+    )
 
 
-def method_name(
-    names: Sequence[MethodName], source: str, table: str, method: str, scale: str, dataset: str
-) -> MethodName | None:
+@cache
+def method_name(source: str, table: str, method: str, scale: str, dataset: str) -> MethodName | None:
     """Find what a published row means; None where nothing is known of its method."""
-    return next((name for name in names if name.fits(source, table, method, scale, dataset)), None)
+    return next((name for name in method_names() if name.fits(source, table, method, scale, dataset)), None)
 
 
 def _rows(name: str) -> list[dict[str, str]]:

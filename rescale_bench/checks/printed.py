@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rescale_bench.checks.naming import UNSTATED, MethodName, MetricName, method_names, metric_names
+from rescale_bench.checks.naming import UNSTATED, MethodName, MetricName, metric_names
 from rescale_bench.checks.published import DATASETS, Published, meant_metrics, named_method, same_file
 from rescale_bench.errors import UnknownNameError
 from rescale_bench.tables.paper import PrintedNumber
@@ -39,8 +39,8 @@ def printed_numbers(
     kept = (
         row for row in rows if not {row.source, _table(row), ALL}.isdisjoint(wanted or (first[row.source, row.scale],))
     )
-    methods, metrics = method_names(), metric_names()
-    return [number for row in kept for number in _numbers(row, named_method(row, methods), metrics, codecs, registry)]
+    metrics = metric_names()
+    return [number for row in kept for number in _numbers(row, named_method(row), metrics, codecs, registry)]
 
 
 def _table(row: Published) -> str:

@@ -20,7 +20,6 @@ from rescale_bench.checks.naming import (
     MethodName,
     MetricName,
     method_name,
-    method_names,
     metric_names,
 )
 from rescale_bench.codecs import is_lossless
@@ -174,10 +173,10 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
     frame = complete(frame)
     measured = _measured(frame)
     sums = frozenset(frame.loc[frame["pool"] == "sum", "metric"])
-    names, metrics = method_names(), metric_names()
+    metrics = metric_names()
     found: list[Comparison] = []
     for row in rows:
-        name = named_method(row, names)
+        name = named_method(row)
         pairs = list(_pairs(row, name, metrics, measured, sums, registry))
         if not pairs and all:
             pairs = [Comparison(row, name.spec or row.method, row.dataset, row.metric)]
@@ -185,9 +184,9 @@ def compare(frame: pd.DataFrame, rows: Sequence[Published], registry: Registry, 
     return sorted(found, key=_order)
 
 
-def named_method(row: Published, names: Sequence[MethodName]) -> MethodName:
+def named_method(row: Published) -> MethodName:
     """Find what a published row means; a table of one's own may call methods and metrics by our names."""
-    return method_name(names, row.source, row.table, row.method, row.scale, row.dataset) or MethodName(
+    return method_name(row.source, row.table, row.method, row.scale, row.dataset) or MethodName(
         row.source, row.table, row.method, row.scale, row.dataset, row.method, UNSTATED, ""
     )
 
@@ -289,16 +288,25 @@ def _codec(text: str, registry: Registry, size: bool) -> tuple[str, Mapping[str,
 
 def _measured(frame: pd.DataFrame) -> dict[Twin, list[Mean]]:
     """Collect per-image values (means over seeds) of each thing measured; failed and undefined ones are left out."""
+    import numpy as np
+    import pandas as pd
+
     # Values of whole data sets are biased by the number of images, and no paper's LR was damaged.
     ok = frame[(frame["status"] == "ok") & (frame["image"] != "") & (frame["damage"] == "")]
-    found: dict[MeanKey, dict[str, list[float]]] = {}
-    for key, image, value in zip(MeanKey.of(ok), ok["image"].tolist(), ok["value"].tolist(), strict=True):
-        if not math.isnan(value):
-            found.setdefault(key, {}).setdefault(image, []).append(float(value))
+    ok = ok[ok["value"].notna()]
+    if ok.empty:
+        return {}
+    keys, places = MeanKey.of(ok)
+    images, _ = pd.factorize(ok["image"])
+    order = np.lexsort((images, places))
+    places, images, values = places[order], images[order], ok["value"].to_numpy(dtype=np.float64)[order]
+    first = np.flatnonzero(np.diff(places, prepend=-1).astype(bool) | np.diff(images, prepend=-1).astype(bool))
+    if len(first) < len(values):
+        values = np.array([fmean(seeds.tolist()) for seeds in np.split(values, first[1:])])
     twins: dict[Twin, list[Mean]] = {}
-    for key, images in found.items():
+    for key, mine in zip(keys, np.split(values, np.cumsum(np.bincount(places[first]))[:-1]), strict=True):
         twin = (label(key.method, key.options), key.dataset.partition("@")[0], key.scale, key.metric)
-        twins.setdefault(twin, []).append((key, [fmean(values) for values in images.values()]))
+        twins.setdefault(twin, []).append((key, mine.tolist()))
     return twins
 
 

@@ -87,8 +87,9 @@ def read_pictures(path: Path, frame: pd.DataFrame) -> Pictures:
     if "cell" not in frame.columns:
         return Pictures(Outputs(None), {})
     kept = frame[(frame["status"] == "ok") & frame["metric"].isin(SCORES)]
-    for key, image, cell in zip(MeanKey.of(kept), kept["image"].tolist(), kept["cell"].tolist(), strict=True):
-        found.setdefault(key, {}).setdefault(image, []).append(str(cell))
+    keys, places = MeanKey.of(kept)
+    for place, image, cell in zip(places.tolist(), kept["image"].tolist(), kept["cell"].tolist(), strict=True):
+        found.setdefault(keys[place], {}).setdefault(image, []).append(str(cell))
     return Pictures(Run(path).outputs, found)
 
 

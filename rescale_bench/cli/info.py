@@ -11,8 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rescale_bench.api.methods import FAMILIES, family
-from rescale_bench.api.registry import FILE
 from rescale_bench.cli.common import add_plugin_flag, registry
 from rescale_bench.cli.screen import show
 from rescale_bench.errors import RescaleBenchError, UnknownNameError
@@ -71,6 +69,8 @@ def _groups(plugins: Any, kind: str, names: Sequence[str]) -> dict[str, list[str
     """Sort the methods by family; other kinds are one group without a name."""
     if kind != "methods":
         return {"": list(names)}
+    from rescale_bench.api.methods import FAMILIES, family
+
     groups: dict[str, list[str]] = {name: [] for name in FAMILIES}
     for name in names:
         groups[family(plugins.methods[name]) if name in plugins.methods else "wrappers"].append(name)
@@ -99,6 +99,7 @@ def call_info(known: argparse.Namespace, given: Sequence[str]) -> int:
 
 def _meanings(plugins: Any, text: str) -> list[Iterator[tuple[str, Any]]]:
     """Collect the facts of each thing that a name stands for: aidn is a method and a protocol. Raises UsageError."""
+    from rescale_bench.api.registry import FILE
     from rescale_bench.datasets import find_dataset
 
     meanings: list[Iterator[tuple[str, Any]]] = []

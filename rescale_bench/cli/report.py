@@ -11,6 +11,7 @@ from typing import Any
 from rescale_bench.cli.common import add_input, command_line, read_input, registry, say, write_file
 from rescale_bench.cli.table import add_view, metric_names
 from rescale_bench.errors import UsageError
+from rescale_bench.machine.memory import few_collections
 
 LEAST, MOST = 1, 500
 STEP = 20
@@ -31,6 +32,7 @@ def add(verbs: Any) -> None:
     parser.set_defaults(call=call)
 
 
+@few_collections()
 def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     """Write the page and say where it is."""
     from rescale_bench.report import (

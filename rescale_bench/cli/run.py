@@ -111,11 +111,13 @@ def _steps_on_stderr(shown: bool) -> Iterator[None]:
 
 def _print(outcome: Any, reference: str, as_json: bool) -> None:
     from rescale_bench.runs.folder import Run
+    from rescale_bench.runs.schema import NAMES, SHOWN
     from rescale_bench.runs.table import plain_texts
     from rescale_bench.tables import leaderboard, render
 
-    table = Run(outcome.folder).rows()
-    table = table[table["cell"].isin(outcome.cells)]
+    table = Run(outcome.folder).rows(NAMES if as_json else SHOWN)
+    asked = table["cell"].isin(outcome.cells)
+    table = table if asked.all() else table[asked]
     if table.empty:
         return
     if as_json:

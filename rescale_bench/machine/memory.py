@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rescale_bench.errors import UsageError
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+MANY_OBJECTS = 200_000
+"""New objects between two looks of few_collections."""
 
 
 def parse_bytes(text: str, about: str) -> int:
@@ -54,3 +59,14 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Let Python look for dead cycles of objects rarely: a large table makes many objects, and all of them live."""
+    before = gc.get_threshold()
+    gc.set_threshold(MANY_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -19,6 +19,8 @@ MARGIN, TITLE, NARROWEST = 0.1, 0.22, 4.6
 """Inches: around the sheet, of a title above its subtitle, of the narrowest sheet."""
 TALLEST = 40
 """Names in one column of a legend."""
+MOST_NAMED = 6
+"""Panels whose names stand in them at most: of more the reader wants one legend."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,11 @@ def compose(plan: Plan) -> Figure:
     from matplotlib import rc_context
 
     with rc_context(RC):
-        figure, fits = _sheet(plan, named=not plan.legend)
-        return figure if fits else _sheet(plan, named=False)[0]
+        if not plan.legend and len(plan.panels) <= MOST_NAMED:
+            figure, fits = _sheet(plan, named=True)
+            if fits:
+                return figure
+        return _sheet(plan, named=False)[0]
 
 
 def _sheet(plan: Plan, named: bool) -> tuple[Figure, bool]:

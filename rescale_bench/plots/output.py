@@ -6,7 +6,7 @@ import io
 import re
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import UsageError
 from rescale_bench.machine.writing import reason
@@ -35,7 +35,12 @@ def save(figure: Figure, path: Path) -> None:
 
 def png(figure: Figure, dpi: float = DPI) -> bytes:
     """Render a figure as PNG."""
-    return _render(figure, "png", dpi, {"Software": None})
+    from matplotlib import rc_context
+
+    stream = io.BytesIO()
+    with rc_context(RC):
+        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
+    return stream.getvalue()
 
 
 def svg(figure: Figure, standalone: bool = False) -> str:
@@ -44,7 +49,15 @@ def svg(figure: Figure, standalone: bool = False) -> str:
     It scales with its container, carries its title and subtitle as its accessible name, and keeps text as text;
     identifiers that nothing refers to are dropped, so that several figures fit into one page.
     """
-    text = _render(figure, "svg", 72, {"Date": None, "Creator": None}).decode()
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.StringIO()
+    with rc_context(RC):
+        # Not savefig, which draws twice, for layouts that change in the first: ours are settled.
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(stream, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
     head, element = text[: text.index("<svg")], text[text.index("<svg") :]
     referred = set(re.findall(r"""(?:url\(|href=")#([^)"]+)""", element))
     element = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", element)
@@ -57,12 +70,3 @@ def svg(figure: Figure, standalone: bool = False) -> str:
     element = element.replace("<g>", f'<g style="{LINES}">', 1)
     element = element.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
     return head + element if standalone else element.rstrip("\n")
-
-
-def _render(figure: Figure, form: str, dpi: float, metadata: dict[str, str | None]) -> bytes:
-    from matplotlib import rc_context
-
-    stream = io.BytesIO()
-    with rc_context(RC):
-        figure.savefig(stream, format=form, dpi=dpi, metadata=metadata)
-    return stream.getvalue()

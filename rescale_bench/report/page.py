@@ -59,8 +59,11 @@ def build_report(
     """
     found = find_subjects(source.rows, source.run.outputs)
     context = _context(source, registry, view, charts, found, references or {})
+    page = _render(context)
+    if not found.subjects:
+        return page
     # One byte per character does for the pictures' text; the rest is counted as it is.
-    rest = len(_render({**context, "albums": ()}).encode())
+    rest = len(page.encode())
     ledger = Ledger(view.budget - rest, len(found.subjects))
     albums: list[Album] = []
     for subject in found.subjects:

@@ -60,20 +60,20 @@ def find_subjects(rows: pd.DataFrame, outputs: Outputs) -> Gallery:
     if outputs.folder is None or "cell" not in rows:
         return Gallery((), (), 0)
     measured = rows[rows["status"] != "failed"]
-    cells = measured.drop_duplicates("cell")[columns]
+    cells = measured[~measured["cell"].duplicated()][columns]
     several = {name: cells[name].nunique() > 1 for name in ("codec", "seed")}
-    scores = _scores(measured)
+    kept = outputs.cells()
+    scores = _scores(measured[measured["cell"].isin(kept)])
     lacking: list[str] = []
     grouped: dict[tuple[str, str], dict[tuple[str, str, Decimal], list[Output]]] = {}
     for cell in cast(Iterator[Any], cells.itertuples(index=False)):
-        files = outputs.files(str(cell.cell))
         label = _label(cell, several)
-        if not files:
+        if cell.cell not in kept:
             lacking.append(f"{cell.dataset} {cell.image} ×{cell.scale} {label}")
             continue
         setting = (cell.protocol, str(cell.protocol_version), Decimal(cell.scale))
         subject = grouped.setdefault((cell.dataset, cell.image), {})
-        subject.setdefault(setting, []).append(Output(label, files, scores.get(cell.cell, "")))
+        subject.setdefault(setting, []).append(Output(label, outputs.files(cell.cell), scores.get(cell.cell, "")))
     subjects = tuple(PictureSubject(*key, _settings(settings)) for key, settings in sorted(grouped.items()))
     return Gallery(subjects, tuple(lacking), len(cells))
 

@@ -154,7 +154,8 @@ def _pending(cells: Sequence[str], complete: Collection[str], outputs: Outputs |
     """Tell of each cell in order whether it lacks a value, or its images where these are to be kept; (n,) of bool."""
     import numpy as np
 
-    lacking = (key not in complete or (outputs is not None and not outputs.files(key)) for key in cells)
+    kept = outputs.cells() if outputs is not None else None
+    lacking = (key not in complete or (kept is not None and key not in kept) for key in cells)
     return np.fromiter(lacking, bool, len(cells))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rescale_bench.errors import StoreError
+from rescale_bench.machine.memory import few_collections
 from rescale_bench.machine.writing import reason, write_atomically
 from rescale_bench.runs.columns import joined, lines_of, settled, tabled
 from rescale_bench.runs.journal import listed_segments, plain, read_lines
@@ -45,6 +46,7 @@ class Run:
         """What people call it: its folder, or the name of the file."""
         return self.folder.resolve().name if self.folder else self.path.name
 
+    @few_collections()
     def rows(self, names: Collection[str] = NAMES) -> pd.DataFrame:
         """Read the tidy rows, texts as categories; a folder's from its cells, so that a killed run can be read too.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,18 @@ class Outputs:
         """Give the files of a cell by part; nothing where one of them is missing."""
         found = {part: path for part in parts if (path := self.find(cell, part)) is not None}
         return found if len(found) == len(parts) else {}
+
+    def cells(self) -> frozenset[str]:
+        """List the cells of which every picture is there: to ask about many, one look at the folder is enough."""
+        try:
+            names = frozenset(os.listdir(self.folder)) if self.folder else frozenset()
+        except OSError:
+            return frozenset()
+        last = f"-{PARTS[-1]}.png"
+        cells = (name.removesuffix(last) for name in names if name.endswith(last))
+        return frozenset(
+            cell for cell in cells if KEY.fullmatch(cell) and all(f"{cell}-{part}.png" in names for part in PARTS)
+        )
 
     def keep(self, cell: str, sample: Sample) -> None:
         """Write the pictures of a cell in 8 bit; floats are rounded for viewing. Raises ImageError, OSError."""

@@ -96,9 +96,11 @@ def _union(scored: Sequence[Images], worst: State) -> np.ndarray:
     """Find the images that are in this state or a better one in any score, as places in rising order."""
     held = np.zeros(max(len(images.names) for images in scored), dtype=bool)
     upto = WORST.index(worst) + 1
-    for images in scored:
-        inside = sum(images.counts[:upto]) == len(images.which)
-        held[images.which if inside else images.which[images.states < upto]] = True
+    parts = [
+        images.which if sum(images.counts[:upto]) == len(images.which) else images.which[images.states < upto]
+        for images in scored
+    ]
+    held[np.concatenate(parts)] = True
     return np.flatnonzero(held)
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rescale_bench.machine.memory import few_collections
 from rescale_bench.runs.sets import image_sets
 from rescale_bench.tables.collecting import PIXELS, scores
 from rescale_bench.tables.model import (
@@ -45,6 +46,7 @@ TITLE = "Whole data sets"
 STALE = "Some values of whole data sets are missing or of other cells: run `rescale-bench distribution` again."
 
 
+@few_collections()
 def leaderboard(
     frame: pd.DataFrame,
     reference: str = "bicubic",

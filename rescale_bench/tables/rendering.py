@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rescale_bench.errors import UnknownNameError
+from rescale_bench.machine.memory import few_collections
 from rescale_bench.machine.printable import encodable
 from rescale_bench.tables import latex
 from rescale_bench.tables.fitting import fit
@@ -39,6 +40,7 @@ class Screen:
 FILE = Screen()
 
 
+@few_collections()
 def render(board: Leaderboard, form: str = "plain", screen: Screen = FILE) -> str:
     """Write a leaderboard in one of FORMATS, without a final line break. Raises UnknownNameError.
 
