@@ -8,8 +8,10 @@ import torch
 from rescale_bench_plugins.aidn.training import SCALES
 from rescale_bench_plugins.aidn.training import quantise as aidn_quantise
 from rescale_bench_plugins.car_edsr.kernels import KernelLayout, KernelNetwork, Resampling, initial_kernels
+from rescale_bench_plugins.car_edsr.sampler import resample
 from rescale_bench_plugins.car_edsr.training import (
-    begin_as_bicubic,
+    BEGIN,
+    begin_as,
     offset_distance,
     partial_variation,
     quantise_softly,
@@ -20,6 +22,7 @@ from rescale_bench_plugins.irn.training import recipes as irn_recipes
 
 from rescale_bench.api.registry import load_registry
 from rescale_bench.errors import UnavailableError, UsageError
+from rescale_bench.images.resize import imresize
 from rescale_bench.networks.edsr import Edsr, EdsrLayout, initial_edsr
 from rescale_bench.networks.quantise import quantise
 from rescale_bench.training.learner import Batch
@@ -168,17 +171,35 @@ def test_car_partial_variation():
     assert partial_variation(by).item() == pytest.approx(across + down, rel=1e-6)
 
 
-def test_car_begins_as_bicubic():
+@pytest.mark.parametrize("begin", BEGIN)
+def test_car_begins_as_bicubic(begin):
     layout = KernelLayout(2, 4, 4, 8, 1)
     network = KernelNetwork(layout)
     network.load_state_dict(initial_kernels(layout, 0))
-    begin_as_bicubic(network)
+    begin_as(network, BEGIN[begin](2))
     with torch.no_grad():
         by = network(torch.rand(1, 3, 32, 32))
     centre = by.kernels.mean((0, 2, 3)).view(7, 7)
     assert centre[3, 3] == centre.max()
     assert centre[3, 3] > 10 * centre[0, 0]
     assert by.offsets_h.abs().max() < 0.05
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_car_nearest_begin_shrinks_as_bicubic_does(scale):
+    rough = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    image = torch.nn.functional.interpolate(rough, scale_factor=8, mode="bicubic").clamp(0, 1)
+    bicubic = imresize(image[0], Decimal(1) / scale)
+
+    def error(begin):
+        taps = BEGIN[begin](scale).clamp(min=0)
+        kernels = (taps[:, None] * taps).flatten()[None, :, None, None] / taps.sum() ** 2
+        kernels = kernels.expand(1, -1, 128 // scale, 128 // scale)
+        lr = resample(image, Resampling(kernels, *2 * [torch.zeros_like(kernels)]), scale)
+        return (lr[0] - bicubic)[:, 2:-2, 2:-2].square().mean().sqrt().item()
+
+    assert error("nearest") < 0.9 * error("resampler")
+    assert BEGIN["nearest"](scale).sum().item() == pytest.approx(1)
 
 
 # --- quantisers -------------------------------------------------------------------
