@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rescale_bench.machine import environment
+from rescale_bench.machine import device, environment
 
 
 def test_is_json_and_complete(monkeypatch):
@@ -26,6 +26,20 @@ def test_is_json_and_complete(monkeypatch):
 def test_only_our_variables_are_kept(monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "abc")
     assert "abc" not in json.dumps(environment.describe())
+
+
+def test_crowding_counts_what_others_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "LOADAVG", tmp_path / "loadavg")
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert device.crowding(8) == ""  # no such file: the platform does not tell
+    for running, threads, said in (
+        (1, 4, ""), (1, 9, ""), (3, 2, ""), (3, 3, "2 of 4 cores are busy with other work"),
+        (6, 1, "4 of 4 cores are busy with other work"),
+    ):  # fmt: skip
+        (tmp_path / "loadavg").write_text(f"0.52 0.58 0.59 {running}/602 12345\n")
+        assert device.crowding(threads) == said
+    (tmp_path / "loadavg").write_text("nonsense\n")
+    assert device.crowding(4) == ""
 
 
 def test_memory_is_the_kernels():

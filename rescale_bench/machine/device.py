@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from rescale_bench.errors import UnavailableError
+
+LOADAVG = Path("/proc/loadavg")
 
 
 def usable_device(name: str) -> str:
@@ -33,3 +36,16 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # not on macOS and Windows
         return os.cpu_count() or 1
+
+
+def crowding(threads: int) -> str:
+    """Say how many cores others keep busy at this moment, where so many threads do not fit beside them; else "".
+
+    "" too where the platform does not tell.
+    """
+    cores = os.cpu_count() or 1
+    try:  # "0.52 0.58 0.59 3/602 12345": 3 threads run, this one among them
+        busy = int(LOADAVG.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1
+    except (OSError, ValueError, IndexError):
+        return ""
+    return f"{min(busy, cores)} of {cores} cores are busy with other work" if busy and busy + threads > cores else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rescale_bench.api.records import Method, State
 from rescale_bench.api.registry import Registry
 from rescale_bench.errors import UsageError
 from rescale_bench.machine import environment
-from rescale_bench.machine.device import usable_cores
+from rescale_bench.machine.device import crowding, usable_cores
 from rescale_bench.training.checkpoint import check_same, load_checkpoint
 from rescale_bench.training.display import Display, draw, write_csv
 from rescale_bench.training.learner import Learner
@@ -129,13 +128,8 @@ def _remarks(job: TrainingJob, pool: Pool, display: Display) -> None:
     if len(pool.skipped) > 3:
         display.say(f"note: skipped {len(pool.skipped) - 3} more images")
     display.say(f"{len(pool.images)} images to train on, {len(pool.held_out)} held out for validation")
-    if job.device == "cpu" and hasattr(os, "getloadavg"):
-        cores = usable_cores()
-        busy = os.getloadavg()[0]
-        if busy + torch.get_num_threads() > cores + 1:
-            display.say(
-                f"note: {busy:.1f} of {cores} cores are busy; a training beside other work can be ten times slower"
-            )
+    if job.device == "cpu" and (busy := crowding(torch.get_num_threads())):
+        display.say(f"note: {busy}; a training beside it can be ten times slower")
 
 
 def starting_states(recipe: Recipe, wanted: str, registry: Registry) -> dict[str, State]:
