@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
@@ -178,5 +179,6 @@ def _true(value: Any, default: bool = True) -> bool:
     return str(value).lower() not in ("false", "0", "0.0", "")
 
 
+@cache
 def _tags(weights: str) -> frozenset[str]:
     return frozenset(weights.split("+"))

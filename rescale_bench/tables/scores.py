@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import fmean
 from typing import Literal, cast
 
@@ -168,10 +168,10 @@ class Score:
     whole: Whole | None = None
     sealed: bool = True
 
-    @cached_property
+    @property
     def trained(self) -> bool:
         """Whether the row may be published: False for random weights, and for code without a version."""
-        return publishable("+".join(self.tags))
+        return _trained(self.tags)
 
     def count(self, state: State) -> int:
         """Count the images in a state."""
@@ -236,6 +236,11 @@ class Score:
         if self.about.direction == "none" or not self.about.repeatable or not self.trained or self.ceiling:
             return False
         return self.covers or (not self.finite and self.count("infinite") == len(self.everybody) > 0)
+
+
+@cache
+def _trained(tags: frozenset[str]) -> bool:
+    return publishable("+".join(tags))
 
 
 def reference_of(labels: set[str], reference: str) -> str | None:
