@@ -88,7 +88,7 @@ def curve_notes() -> str:
     """Say in Markdown what the learning curves are, and where each ends; "" without one."""
     ends = [(name, log.iloc[-1]) for name, log in curves().items()]
     listed = "".join(f"- `{name}`: {end.score:.2f} dB after {end.seconds / 60:.0f} minutes\n" for name, end in ends)
-    lead = "On the right: trainings whose weights do not ship, without the minutes of weights that they started from.\n"
+    lead = "On the right: learning curves, without the minutes of weights that a training started from.\n"
     return f"{lead}\n{listed}" if listed else ""
 
 

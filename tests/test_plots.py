@@ -205,6 +205,13 @@ def test_a_legend_takes_over_where_names_do_not_fit():
     assert {text.get_text() for text in legend.get_texts()} == set(crowd)
 
 
+@pytest.mark.parametrize(("kind", "count"), [("scale", 6), ("scale", 7), ("strip", 7)])
+def test_many_panels_have_one_legend_where_names_would_stand_in_each(kind, count):
+    drawn = figure(kind, run(scales=("2",), datasets=tuple(f"set{index}" for index in range(count))))
+    assert len(drawn.axes) == count
+    assert bool(drawn.legends) == (kind == "scale" and count > 6)
+
+
 def test_spread_moves_as_little_as_possible():
     assert spread([10.0, 50.0], [10, 10], 0, 100) == [10, 50]
     assert spread([20.0, 20.0], [10, 10], 0, 100) == [15, 25]

@@ -129,3 +129,15 @@ def test_what_is_no_run_is_named(tmp_path):
         read_table(tmp_path / "x.json")
     with pytest.raises(StoreError, match="holds no run"):
         Run(tmp_path).cells()
+
+
+def test_cells_lists_what_files_finds(tmp_path):
+    whole, half = f"{1:024x}", f"{2:024x}"
+    outputs = Outputs(tmp_path / "outputs")
+    assert outputs.cells() == Outputs(None).cells() == frozenset()
+    outputs.folder.mkdir()
+    for name in (*(f"{whole}-{part}.png" for part in ("hr", "lr", "sr")), f"{half}-sr.png", "notes-sr.png", "x.txt"):
+        (outputs.folder / name).touch()
+    assert outputs.cells() == {whole}
+    assert outputs.files(whole)
+    assert not outputs.files(half)

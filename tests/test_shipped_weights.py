@@ -34,8 +34,11 @@ def test_every_system_ships_weights_within_40_mib():
     assert sum(path.stat().st_size for path in PLUGINS.rglob("*.safetensors")) <= 40 * 2**20
 
 
-PILOTS = {("aidn", "any"): 51, ("irn", "x2"): 42}
-"""The weights with a longer budget and their CPU minutes; the `small` ones have 13 each."""
+MINUTES = {
+    ("aidn", "any", "pilot"): 51, ("irn", "x2", "pilot"): 42, ("edsr-baseline", "x2", "base"): 52,
+    ("car-edsr", "kgn-x2", "base"): 39, ("car-edsr", "usn-x2", "base"): 39,
+}  # fmt: skip
+"""CPU minutes of the weights with a longer budget; the `small` ones have 13 each, CAR's longer ones began with such."""
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_provenance_and_budget(name, listed):
     assert not [key for key in FACTS if not facts.get(key)]
     assert facts["method"] == name
     assert facts["clock"] == "cpu"
-    minutes = {"small": 13, "pilot": PILOTS.get((name, listed.part))}[listed.tag]
+    minutes = 13 if listed.tag == "small" else MINUTES[name, listed.part, listed.tag]
     assert float(facts["seconds"]) == pytest.approx(minutes * 60, abs=15)
     assert json.loads(facts["data"]).keys() == {"BSDS400", "SunHays80"}
     assert re.match(r"[0-9a-f]{40}", facts["commit"])
@@ -54,9 +57,17 @@ def test_provenance_and_budget(name, listed):
 
 @pytest.mark.parametrize(
     ("name", "scale", "tag"),
-    [("aidn", "2.5", "pilot"), ("irn", "2", "pilot"), ("irn", "4", "small"), ("irn-ld", "3", "small")],
+    [
+        ("aidn", "2.5", "pilot"),
+        ("irn", "2", "pilot"),
+        ("irn", "4", "small"),
+        ("irn-ld", "3", "small"),
+        ("car-edsr", "2", "base"),
+        ("car-edsr", "4", "small"),
+        ("bicubic+edsr-baseline", "2", "base"),
+    ],
 )
-def test_pilot_weights_are_taken_before_small_ones(name, scale, tag):
+def test_longer_trained_weights_are_taken_first(name, scale, tag):
     chosen = REGISTRY.choose_method(parse_spec(name, "test"))
     assert choose_weights(chosen, Decimal(scale), REGISTRY).tag == tag
 

@@ -63,11 +63,8 @@ def compose(plan: Plan) -> Figure:
     from matplotlib import rc_context
 
     with rc_context(RC):
-        if not plan.legend and len(plan.panels) <= MOST_NAMED:
-            figure, fits = _sheet(plan, named=True)
-            if fits:
-                return figure
-        return _sheet(plan, named=False)[0]
+        figure, fits = _sheet(plan, named=not plan.legend)
+        return figure if fits else _sheet(plan, named=False)[0]
 
 
 def _sheet(plan: Plan, named: bool) -> tuple[Figure, bool]:
@@ -88,6 +85,8 @@ def _sheet(plan: Plan, named: bool) -> tuple[Figure, bool]:
         axes = figure.add_subplot(grid[divmod(index, columns)])
         axes.set_title(panel.title)
         drawn[axes] = panel.draw(axes)
+    if len(drawn) > MOST_NAMED and any(names.points or names.ends for names in drawn.values()):
+        named = False
     ends = {axes: name_ends(axes, names.ends) for axes, names in drawn.items()} if named else {}
     _arrange(figure, layout, plan, (rows, columns), None if named else _legend(figure, plan))
     if not named:
