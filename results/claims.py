@@ -66,6 +66,8 @@ RUNS = (
     ("quality", asked(tagged("pilot", "irn-type3"), "1.1,1.3,1.5,1.7,1.9")),
     ("quality", asked(tagged("pilot", "aidn"), "1.1,1.3,1.5,1.7,1.9,2,2.1,2.5,3,3.4,4")),
     ("quality", asked(tagged("pilot", "irn aidn"), "2", "psnr_y", "Set14,BSD100")),
+    ("quality", asked(tagged("base", "car-edsr bicubic+edsr-baseline"), "2")),
+    ("quality", asked(tagged("base", "car-edsr bicubic+edsr-baseline"), "2", "psnr_y", "Set14,BSD100")),
     ("quality", asked(tagged("small", "fgrn aidn"), "2", "psnr_y", "Set14,BSD100")),
     ("quality", asked(tagged("small", "irn car-edsr bicubic+edsr-baseline"), "2,4", "psnr_y", "Set14")),
     ("quality", asked("bicubic", "2,4", "psnr_y,bpp_lr_png", "BSD100")),
