@@ -100,7 +100,8 @@ def workplace() -> Iterator[Path]:
         home, here = folder / "cache", folder / "here"
         here.mkdir()
         os.environ |= {"RESCALE_BENCH_HOME": str(home), "RESCALE_BENCH_CACHE": str(home), "TORCH_HOME": str(home)}
-        os.environ |= {"RESCALE_BENCH_OFFLINE": "1", "COLUMNS": "100", "NO_COLOR": "1"}
+        # Else a run says when others keep the cores busy.
+        os.environ |= {"RESCALE_BENCH_OFFLINE": "1", "COLUMNS": "100", "NO_COLOR": "1", "OMP_WAIT_POLICY": "passive"}
         # For commands that only a shell can take, with our own program among them.
         os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         # What programs print reaches a file in other blocks than it reaches a terminal; pages show neither's order.
