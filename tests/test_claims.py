@@ -112,6 +112,17 @@ def test_data_sets_weigh_equally_unless_the_claim_names_them(tmp_path):
     assert "irn and car-edsr at ×2 on Urban100" in absent.reason
 
 
+def test_a_claim_whose_scales_were_measured_with_several_tags_says_what_lacks(tmp_path):
+    # As where a tag ships for one scale alone: the longer trained weights are taken there.
+    members = [
+        rows(name, values[:6], scale=scale, weights=tag)
+        for name, values in (("irn", NOISE[0]), ("car-edsr", NOISE[1]))
+        for scale, tag in (("2", "base"), ("4", "small"))
+    ]
+    (verdict,) = judge(tmp_path, claim(above=0, scales="2,4"), *members)
+    assert verdict.reason == "no rows of irn and car-edsr at ×4 with weights base"
+
+
 def test_a_contradiction_at_a_small_budget_is_open_and_budgets_are_never_mixed(tmp_path):
     worse = [rows("irn", [29 + value / 9 for value in NOISE[0][:6]], weights="tiny"),
              rows("car-edsr", [30.0] * 6, weights="tiny")]  # fmt: skip

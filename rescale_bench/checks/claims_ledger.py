@@ -112,7 +112,8 @@ def _undecided(claim: Claim, books: Sequence[Book], registry: Registry) -> Itera
         yield from (_tested(claim, trial, registry) for trial in whole)
     elif trials:
         best = max(trials, key=lambda trial: len(trial.parts))
-        yield Verdict(claim, "open", f"no rows of {'; '.join(best.missing)}", weights=best.tag)
+        tagged = f" with weights {best.tag}" if best.tag else ""
+        yield Verdict(claim, "open", f"no rows of {'; '.join(best.missing)}{tagged}", weights=best.tag)
     else:
         # The reason that names the fewest methods is the nearest to an answer.
         through = f" through {claim.codec}" if claim.codec else ""
