@@ -36,7 +36,7 @@ METHODS = (
 )
 METRICS = "psnr_y,ssim_y,psnr_rgb,ssim_rgb,psnr_lr,ssim_lr,bpp_png,seconds_down,seconds_up,params"
 SETS, SCALES = 5, "1.1:4.0"
-VERBS = ("seal", "open", "table", "numbers", "rank", "check", "compare", "merge", "resume", "report")
+VERBS = ("seal", "open", "table", "numbers", "rank", "check", "compare", "merge", "finish", "resume", "report")
 
 
 def images(folder: Path, count: int) -> str:
@@ -93,6 +93,8 @@ def commands(python: str, folder: Path, asked: list[str]) -> Iterator[tuple[str,
     yield "check", [*cli, "check", "-i", run, "--baseline", other]
     yield "compare", [*cli, "compare", run, other]
     yield "merge", [*cli, "merge", run, other, "--prefer", "first", "-o", str(folder / "merged")]
+    # The first resume of a run without results.parquet writes it.
+    yield "finish", [*cli, "run", *asked, "-o", run, "-q"]
     yield "resume", [*cli, "run", *asked, "-o", run, "-q"]
     yield "report", [*cli, "report", "-i", run, "-o", str(folder / "report.html"), "-q", "--no-direct"]
 
