@@ -79,8 +79,9 @@ def call(known: argparse.Namespace, given: Sequence[str]) -> int:
     if known.dry_run:
         return _dry_run(request, plugins)
     # Threads that wait for others spin, and so take the core from the one that they wait for.
-    if not known.quiet and WAITING not in os.environ and (busy := crowding(request.jobs * request.threads_each)):
-        say(f"note: {busy}; set {WAITING}=passive, and a run beside it takes about a third less time")
+    here = request.backend != "dask" and not request.device.startswith("cuda") and WAITING not in os.environ
+    if here and not known.quiet and (busy := crowding(request.jobs * request.threads_each)):
+        say(f"note: {busy}; with {WAITING}=passive set, this run can take a third less time")
     # A bar and log lines would write over each other.
     track = None if known.quiet or known.verbose else tracked
     with _steps_on_stderr(known.verbose):
