@@ -31,12 +31,11 @@ LOOKS = {name.partition(":")[0]: style for name, style in styles([*SYSTEMS, CEIL
 
 
 def means(run: str) -> pd.DataFrame:
-    """Average PSNR over the images of a run; of two weights of a method, those that a run looks up first count."""
+    """Average PSNR over the images of a run."""
     rows = read_table(Path(run))
     rows = rows[(rows["metric"] == "psnr_y") & (rows["status"] == "ok") & (rows["codec"] == "png")]
     rows = rows.assign(scale=rows["scale"].astype(float))
-    found = rows.groupby(["method", "scale", "damage", "weights"], observed=True)["value"].mean().reset_index()
-    return found.drop_duplicates(["method", "scale", "damage"])  # "pilot" comes before "small" here, too
+    return rows.groupby(["method", "scale", "damage"], observed=True)["value"].mean().reset_index()
 
 
 def label(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:

@@ -22,12 +22,12 @@ def test_a_name_of_several_things_shows_them_all(capsys):
 
 
 def test_a_tag_means_the_method_and_its_weights_alone(capsys):
-    facts = info(capsys, "aidn@small")
+    facts = info(capsys, "aidn@base")
     assert facts["method"] == "aidn"
-    assert [line.partition(":")[0] for line in facts["weights here"] if line[0] != " "] == ["small any"]
+    assert [line.partition(":")[0] for line in facts["weights here"] if line[0] != " "] == ["base any"]
     assert facts["weights known"] == []
-    assert main(["info", "irn@smal"]) == 2
-    assert "unknown weights of irn 'smal': did you mean small?" in capsys.readouterr().err
+    assert main(["info", "irn@bas"]) == 2
+    assert "unknown weights of irn 'bas': did you mean base?" in capsys.readouterr().err
 
 
 def test_what_begins_with_the_name_is_pointed_at(capsys):
@@ -68,7 +68,7 @@ def test_list_groups_methods_by_family_and_says_where_their_weights_are(capsys):
 
     families = {"irn": 0, "graph": 0, "edsr": 1, "zoo": 1, "bicubic": 2, "dpid": 2, "DOWN+UP": 3, "identity-type3": 4}
     assert {name: under(name)[0] for name in families} == {name: titles[place] for name, place in families.items()}
-    assert under("irn")[1].endswith("; weights: ships pilot, small; import published; train")
+    assert under("irn")[1].endswith("; weights: ships base; import published; train")
     assert under("irn-du")[1].endswith("; weights: train")
     assert under("san")[1].endswith("; weights: import published")
     assert under("zoo")[1].endswith("; weights: your file")

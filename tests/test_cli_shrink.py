@@ -43,8 +43,8 @@ def pixels(path):
         ("lanczos3", "2.75", "jpeg:90", "small.jpg"),
         ("bicubic", "3", "webp", "small.webp"),
         ("bicubic", "2", "jpegls", "small.jls"),
-        ("irn:weights=small,z=zero", "2", "png", "small.png"),
-        ("irn-type3:weights=small", "1.9", "jpeg:75,subsampling=444", "small.jpg"),
+        ("irn:weights=base,z=zero", "2", "png", "small.png"),
+        ("irn-type3:weights=base", "1.9", "jpeg:75,subsampling=444", "small.jpg"),
         ("random", "2", "webp:80", "small.webp"),
     ],
 )
@@ -138,10 +138,10 @@ def test_flags_win_over_notes_and_serve_foreign_files(photo, capsys):
 
 
 def test_other_weights_than_the_file_was_made_with_are_refused_unless_named(photo, capsys):
-    call(capsys, "shrink", "irn:weights=small", "photo.png", "-s", "2", "-o", "small.png")
+    call(capsys, "shrink", "irn:weights=base", "photo.png", "-s", "2", "-o", "small.png")
     file = (photo.parent / "small.png").read_bytes()
     notes = Notes.read(comment_of(file), "")
-    assert notes.weights == "small"
+    assert notes.weights == "base"
     plain = encode_decode(load_registry().codecs["png"], pixels("small.png"), {})[0]
     assert with_comment(plain, notes.write()) == file
     (photo.parent / "small.png").write_bytes(with_comment(plain, replace(notes, weights_sha256="0" * 64).write()))
@@ -149,7 +149,7 @@ def test_other_weights_than_the_file_was_made_with_are_refused_unless_named(phot
     assert code == 1
     assert err.count("\n") == 1
     assert err.startswith("rescale-bench: --weights: small.png was made with weights 'small' (sha256 000000000000…)")
-    assert call(capsys, "restore", "small.png", "-o", "back.png", "--weights", "small")[0] == 0
+    assert call(capsys, "restore", "small.png", "-o", "back.png", "--weights", "base")[0] == 0
 
 
 def test_nothing_is_replaced_unless_forced_and_never_the_picture_itself(photo, capsys):

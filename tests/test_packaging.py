@@ -160,8 +160,8 @@ def test_the_wheel_alone_serves_the_default_run(built, tmp_path):
     found = command(
         "run", "-m", "irn,aidn", "-d", "photos", "--limit", "1", "-s", "2", "--metrics", "psnr_y", "-o", "b"
     )
-    assert "irn [pilot]" in found
-    assert "aidn [pilot]" in found
+    assert "irn [base]" in found
+    assert "aidn [base]" in found
     command("report", "-i", "b", "-o", "report.html", "-q")
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert "pyproject.toml" in command("new-plugin", "mine")

@@ -39,7 +39,7 @@ def run(tmp_path_factory):
     (place / "one").mkdir()
     write_png(place / "one" / "waves.png", picture(64, 80))
     words = ["-d", str(place / "one"), "--metrics", "psnr_y", "-o", str(place / "run"), "-q"]
-    assert main(["run", "-m", "bicubic,irn:weights=small,car-edsr", "-s", "2", "--keep", *words]) == 0
+    assert main(["run", "-m", "bicubic,irn:weights=base,car-edsr", "-s", "2", "--keep", *words]) == 0
     assert main(["run", "-m", "aidn", "-s", "1.5,2", *words]) == 0
     return Run(place / "run")
 
@@ -76,13 +76,13 @@ def test_kernels_of_car_make_its_lr():
 
 
 def test_the_latent_is_drawn_with_a_factor_and_left_out_at_0():
-    irn, zero = built("irn:weights=small", 2), built("irn:weights=small,z=zero", 2)
+    irn, zero = built("irn:weights=base", 2), built("irn:weights=base,z=zero", 2)
     lr = torch.rand(1, 3, 8, 8)
     assert torch.equal(irn.with_latent(0.0).upscale(lr, 2.0, (16, 16)), zero.upscale(lr, 2.0, (16, 16)))
     torch.manual_seed(1)
     drawn = irn.with_latent(2.0).upscale(lr, 2.0, (16, 16))
     torch.manual_seed(1)
-    spec = built("irn:weights=small,z=gaussian,z_scale=2", 2)
+    spec = built("irn:weights=base,z=gaussian,z_scale=2", 2)
     assert torch.equal(drawn, spec.upscale(lr, 2.0, (16, 16)))
 
 

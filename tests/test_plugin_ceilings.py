@@ -103,12 +103,12 @@ def test_pca_is_the_truncated_singular_value_decomposition(registry):
 
 def test_a_run_shows_them_as_ceilings(registry, tmp_path):
     folder = toys.picture_folder(tmp_path / "set", count=2)
-    asked = Request(methods="ceiling-jp2,irn-ceiling-jp2:weights=small,bicubic", datasets=str(folder), scales="2",
+    asked = Request(methods="ceiling-jp2,irn-ceiling-jp2:weights=base,bicubic", datasets=str(folder), scales="2",
                     threads=1, metrics="psnr_y,psnr_lr,bpp", output=tmp_path / "run")  # fmt: skip
     assert execute(asked, registry, ["test"]).exit_code == 0
     rows = read_table(tmp_path / "run")
     mine = rows[rows["method"] != "bicubic"]
-    assert set(mine["weights"]) == {"", "small"}
+    assert set(mine["weights"]) == {"", "base"}
     assert mine["ceiling"].all()
     assert set(mine.loc[mine["metric"] == "psnr_y", "status"]) == {"ok"}
     assert set(mine.loc[mine["metric"] != "psnr_y", "status"]) == {"undefined"}

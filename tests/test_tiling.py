@@ -93,10 +93,10 @@ def shift(half, margin, image, scale):
 @pytest.mark.parametrize(
     ("spec", "scale", "size"),
     [
-        ("irn:weights=small", 2, (201, 335)),
-        ("irn:weights=small", 4, (61, 671)),
-        ("bicubic+irn:weights=small", 2, (61, 335)),
-        ("car-edsr:weights=small", 2, (61, 335)),
+        ("irn:weights=base", 2, (201, 335)),
+        ("irn:weights=base", 4, (61, 671)),
+        ("bicubic+irn:weights=base", 2, (61, 335)),
+        ("car-edsr:weights=base", 2, (61, 335)),
     ],
 )
 def test_tiles_of_shipped_networks_equal_the_whole(spec, scale, size):
@@ -189,9 +189,9 @@ def test_what_cannot_be_tiled_says_why(images):
     with pytest.raises(UsageError, match="32: irn draws random numbers"):
         plan(dataclasses.replace(asked, tile="32", methods="irn:weights=random"), REGISTRY)
     with pytest.raises(UsageError, match="32: irn draws random numbers"):
-        plan(dataclasses.replace(asked, tile="32", methods="irn:z=gaussian,weights=small"), REGISTRY)
+        plan(dataclasses.replace(asked, tile="32", methods="irn:z=gaussian,weights=base"), REGISTRY)
     with pytest.raises(UsageError, match="32: irn-type3 declares no margin"):
-        plan(dataclasses.replace(asked, tile="32", methods="irn-type3:weights=small"), REGISTRY)
+        plan(dataclasses.replace(asked, tile="32", methods="irn-type3:weights=base"), REGISTRY)
     for tile in ("", "0", "-8", "big"):
         with pytest.raises(UsageError, match="none of off, auto"):
             Request(tile=tile)
@@ -199,7 +199,7 @@ def test_what_cannot_be_tiled_says_why(images):
 
 def test_irn_without_a_drawn_latent_runs_in_tiles_and_with_one_on_the_whole(images, tmp_path, monkeypatch):
     monkeypatch.setattr("rescale_bench.runner.builds.free_bytes", lambda *_: 1)
-    asked = Request(methods="irn:weights=small,irn:z=gaussian,weights=small", datasets=str(images), scales="2",
+    asked = Request(methods="irn:weights=base,irn:z=gaussian,weights=base", datasets=str(images), scales="2",
                     metrics="psnr_y", tile="auto", output=tmp_path / "run", threads=1)  # fmt: skip
     assert [note for note in plan(asked, REGISTRY).notes if "draws" in note]
     execute(asked, REGISTRY, ["test"])

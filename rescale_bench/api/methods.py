@@ -69,7 +69,7 @@ class WeightsFile:
     """One weights file that a method knows of."""
 
     tag: str
-    """The name of its set of files: `published`, `small`, …"""
+    """The name of its set of files: `published`, `base`, …"""
 
     part: str
     """Which network of the method it holds: "x4", "kgn-x2", "any"."""

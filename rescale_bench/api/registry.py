@@ -50,7 +50,7 @@ KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "claims": (ClaimsFile,),
     }
 )
-WEIGHTS = Option("weights", "", "tag of the weights (published, small, random, your own), or a path")
+WEIGHTS = Option("weights", "", "tag of the weights (published, base, random, your own), or a path")
 FILE = Option("file", "", "the path of a weights file, in place of weights=")
 
 

@@ -25,7 +25,7 @@ RESTORED = ".png"
 def add(verbs: Any) -> None:
     """Add the verbs."""
     parser = verbs.add_parser("shrink", help="shrink pictures into small files that `restore` enlarges again")
-    parser.add_argument("methods", metavar="METHOD", help="as in run: irn, aidn, irn:weights=small")
+    parser.add_argument("methods", metavar="METHOD", help="as in run: irn, aidn, irn:weights=mine")
     parser.add_argument("files", nargs="+", metavar="FILE", help="pictures (PNG, JPEG, WebP, BMP, TIFF)")
     parser.add_argument("-s", "--scale", dest="scales", required=True, metavar="S", help="by how much: 2, 2.75")
     parser.add_argument("-o", "--output", required=True, metavar="FILE|FOLDER", help="a folder for several pictures")

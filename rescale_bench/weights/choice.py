@@ -63,7 +63,7 @@ def lookup_order(method: Method) -> list[str]:
 
 
 def sources(method: Method) -> str:
-    """Say where a method's weights are: "ships pilot, small; import published; train"; "" where it needs none."""
+    """Say where a method's weights are: "ships base; import published; train"; "" where it needs none."""
     tags = dict.fromkeys(file.tag for file in method.weights)
     words = [
         f"ships {', '.join(shipped)}" if (shipped := _shipped(method)) else "",

@@ -35,7 +35,7 @@ TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 class Found:
     """One weights file that a method will be built with.
 
-    tag: `published`, `small`, a user's own, or "file:NAME" where the user gave a path.
+    tag: `published`, `base`, a user's own, or "file:NAME" where the user gave a path.
     sha256: hexadecimal, of the whole file. metadata: of its header.
     """
 
