@@ -148,7 +148,7 @@ def test_other_weights_than_the_file_was_made_with_are_refused_unless_named(phot
     code, _, err = call(capsys, "restore", "small.png", "-o", "back.png")
     assert code == 1
     assert err.count("\n") == 1
-    assert err.startswith("rescale-bench: --weights: small.png was made with weights 'small' (sha256 000000000000…)")
+    assert err.startswith("rescale-bench: --weights: small.png was made with weights 'base' (sha256 000000000000…)")
     assert call(capsys, "restore", "small.png", "-o", "back.png", "--weights", "base")[0] == 0
 
 
