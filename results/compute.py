@@ -1,8 +1,8 @@
 """PSNR against compute: a figure and a table of results/equal-budget.md.
 
 How long weights were trained, and from what they started, stands in the headers of the files that ship; what the first
-weights reached, in results/first-budget.csv; what the papers did, in results/published. Learning curves are drawn of each results/logs/NAME.csv: the lines with scores of the
-log.csv of a training.
+weights reached, in results/first-budget.csv; what the papers did, in results/published. Learning curves are drawn of
+each results/logs/NAME.csv: the lines with scores of the log.csv of a training.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PAPERS = {
 
 NOTE = """Minutes are those of one CPU core, together with those of the weights that a training started from. Lines join
 trainings of their own and are no learning curves. The published scores are those of the papers' full networks."""
-CAR = """**Why `car-edsr` is level with `bicubic+edsr-baseline` at ×2, and not ahead**: kernels that adapt to the content
-bring no gain in minutes, and the longer both learn together, the further the LR moves from the bicubic one that EDSR
-began with, without a better score. Of the curves on the right, the one of 39 minutes together, after 13 of EDSR
-alone, ends below the one of 5 minutes. Only the paper's order in earnest, 8 minutes together after the whole training
-of EDSR, keeps what EDSR had. The gain of the paper took 10⁶ steps of 16 crops."""
+CAR = """**Why `car-edsr` is level with `bicubic+edsr-baseline` at ×2, and not ahead**: kernels that adapt to the
+content bring no gain in minutes, and the longer both learn together, the further the LR moves from the bicubic one
+that EDSR began with, without a better score. Of the curves on the right, the one of 39 minutes together, after 13 of
+EDSR alone, ends below the one of 5 minutes. Only the paper's order in earnest, 8 minutes together after the whole
+training of EDSR, keeps what EDSR had. The gain of the paper took 10⁶ steps of 16 crops."""
 TICKS = (1, 2, 5, 13, 26, 52, 104, 208, 416, 832)
 """Minutes on the axis: doubled from the first budget on."""
 

@@ -10,6 +10,7 @@ from PIL import Image
 from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.runs.folder import read_table
+from rescale_bench.training.recipe import choose_recipe
 from rescale_bench.weights.stored import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -55,6 +56,18 @@ MARGINS = {
     "4": {"irn": 4, "fgrn": 4, "car-edsr": 1.2, "aidn": 2.5},
 }
 """What the shipped weights must beat bicubic by in dB, somewhat below what they reach on this picture."""
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"), SHIPPED, ids=[f"{name}-{listed.part}-{listed.tag}" for name, listed in SHIPPED]
+)
+def test_the_recipe_base_is_the_one_they_were_made_with(name, listed):
+    part = listed.part.removeprefix("kgn-").removeprefix("usn-")
+    known = json.loads(choose_recipe(REGISTRY.method(name), "base", part).json())
+    used = json.loads(listed.metadata["recipe"])
+    used["layout"] = known["layout"] | used["layout"]  # some parts of a layout got their names later
+    texts = {key: known[key] for key in ("name", "summary", "source")}
+    assert used | texts == known
 
 
 @pytest.mark.parametrize("scale", MARGINS)

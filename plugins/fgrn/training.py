@@ -151,3 +151,4 @@ def recipes() -> Iterable[Recipe]:
             yield _ablation(recipe, "du-none", "Table 3, DU_none: no guidance", {"reconstruction": 1.0})
             direct = {"reconstruction": 1.0, "direct": 1.0}
             yield _ablation(recipe, "du-bic", "Table 3, DU_bic: Gd drawn to the bicubic LR", direct)
+        yield replace(_small(paper), name="base", summary="the weights that ship: small, longer", steps=60_000)
