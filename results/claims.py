@@ -56,6 +56,7 @@ RUNS = (
     ("quality", asked("irn,bicubic+edsr-baseline,fgrn", "2", codecs="jpeg:75")),
     ("quality", asked("irn:z=gaussian,irn:z=zero,irn:z=gaussian,z_scale=3", "2")),
     ("quality", asked("irn:z=gaussian", "2", seed="1")),
+    ("quality", asked("edsr-baseline-type1", "1.5,2.5,3.4", datasets="Set5,BSD100")),
 )
 
 
