@@ -8,7 +8,6 @@ each results/logs/NAME.csv: the lines with scores of the log.csv of a training.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rescale_bench.api.registry import load_registry
 from rescale_bench.plots.style import RC, Style, styles
-from rescale_bench.weights.stored import Listed, sha256
+from rescale_bench.weights.choice import training_seconds
+from rescale_bench.weights.stored import Listed
 
 HERE = Path(__file__).parent
 PLACE = SCALE, DATASET, METRIC = "2", "Set5", "psnr_y"
@@ -56,15 +57,13 @@ class Trained:
 
 def trained(weights: Iterable[tuple[str, Listed]], rows: pd.DataFrame) -> list[Trained]:
     """Join shipped weights (system, file) with a run's rows, and add the first ones; by system and minutes."""
-    weights = list(weights)
-    seconds = {sha256(file.path): float(file.metadata["seconds"]) for _, file in weights}
+    registry = load_registry()
     rows = rows[(rows["metric"] == METRIC) & (rows["scale"].astype(str) == SCALE) & (rows["dataset"] == DATASET)]
     means = rows[rows["status"] == "ok"].groupby(["method", "weights"], observed=True)["value"].mean()
     found: dict[tuple[str, str], Trained] = {}
     for system, file in weights:
         if (system, file.tag) in means and (file.part.endswith(f"x{SCALE}") or file.part == "any"):
-            starts = set(json.loads(file.metadata.get("start", "{}")).values())
-            spent = seconds[sha256(file.path)] + sum(seconds[start] for start in starts if start in seconds)
+            spent = training_seconds(file.path, registry) or 0.0
             entry = Trained(system, file.tag, spent / 60, int(file.metadata["steps"]), float(means[system, file.tag]))
             found[system, file.tag] = entry
     entries = [*first(), *found.values()]

@@ -11,6 +11,7 @@ from rescale_bench.api.registry import load_registry
 from rescale_bench.cli import main
 from rescale_bench.runs.folder import read_table
 from rescale_bench.training.recipe import choose_recipe
+from rescale_bench.weights.choice import training_seconds
 from rescale_bench.weights.stored import available
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -68,6 +69,15 @@ def test_the_recipe_base_is_the_one_they_were_made_with(name, listed):
     used["layout"] = known["layout"] | used["layout"]  # some parts of a layout got their names later
     texts = {key: known[key] for key in ("name", "summary", "source")}
     assert used | texts == known
+
+
+def test_time_counts_the_weights_that_a_training_began_with():
+    minutes = {
+        listed.part: round(training_seconds(listed.path, REGISTRY) / 60)
+        for name, listed in SHIPPED
+        if name == "car-edsr"
+    }
+    assert minutes == {"kgn-x2": 60, "usn-x2": 60, "kgn-x4": 50, "usn-x4": 50}
 
 
 @pytest.mark.parametrize("scale", MARGINS)

@@ -207,8 +207,8 @@ def _budget(trial: _Trial, registry: Registry) -> str:
 def _minutes(label: str, trial: _Trial, registry: Registry) -> Iterator[int]:
     from pathlib import Path
 
-    from rescale_bench.weights.choice import choose_weights
-    from rescale_bench.weights.stored import SUFFIX, read_header
+    from rescale_bench.weights.choice import choose_weights, training_seconds
+    from rescale_bench.weights.stored import SUFFIX
 
     name = label.partition(" [")[0]
     scales = {scale for (_, codec, one), places in trial.book.values.items() if one == label for _, scale in places}
@@ -217,8 +217,8 @@ def _minutes(label: str, trial: _Trial, registry: Registry) -> Iterator[int]:
         method = registry.choose_method(spec)
         for scale in scales:
             for _, path in choose_weights(method, Decimal(scale), registry).files:
-                seconds = read_header(Path(path)).metadata.get("seconds") if path.endswith(SUFFIX) else None
+                seconds = training_seconds(Path(path), registry) if path.endswith(SUFFIX) else None
                 if seconds is not None:
-                    yield round(float(seconds) / 60)
+                    yield round(seconds / 60)
     except (RescaleBenchError, ValueError, OSError):
         return

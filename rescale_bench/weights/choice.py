@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -72,6 +73,18 @@ def sources(method: Method) -> str:
         "train" if method.training else "",
     ]
     return "; ".join(filter(None, words))
+
+
+def training_seconds(path: Path, registry: Registry) -> float | None:
+    """Sum how long weights were trained, and those they started from where these are here; None: the file is silent."""
+    known = weights.read_header(path).metadata
+    if "seconds" not in known:
+        return None
+    if starts := set(json.loads(known.get("start", "{}")).values()):
+        listed = (weights.available(method.name, method.shipped) for method in registry.methods.values())
+        found = [file.path for files in listed for file in files if weights.sha256(file.path) in starts]
+        return float(known["seconds"]) + sum(training_seconds(file, registry) or 0 for file in found)
+    return float(known["seconds"])
 
 
 def _shipped(method: Method) -> list[str]:
