@@ -50,11 +50,11 @@ SunHays80, no overlap with the test sets). Here they meet on Set5, Set14 and the
 
 Each was made by the recipe `base` of its method: the `small` one for longer, with changes that no test score decided.
 `aidn` draws all scales equally often, because its first weights fell off below ×1.4, which is seldom drawn otherwise.
-`edsr-baseline` learns at half the rate and with clipped gradients, `irn` ×4 and `irn-ld` at a third and half of
-theirs, because first trainings of that length went astray. `car-edsr` begins with `edsr-baseline` as it ships here
-and has {joint} minutes more for kernels and EDSR together, because longer was not better (below). No test image
-stopped a training. These are narrow networks after minutes of a CPU: the tables say nothing about published weights,
-which took days of a GPU.
+`edsr-baseline` learns at half the rate and with clipped gradients, and `irn` ×4 at a third of its rate, because first
+trainings of that length went astray; `irn-ld` at half of its own as a precaution, which gained nothing over its first
+13 minutes. `car-edsr` begins with `edsr-baseline` as it ships here and has {joint} minutes more for kernels and EDSR
+together, because longer was not better (below). No test image stopped a training. These are narrow networks after
+minutes of a CPU: the tables say nothing about published weights, which took days of a GPU.
 
 ## What was trained
 
@@ -62,7 +62,8 @@ which took days of a GPU.
 |---|---:|---:|---:|---:|---|
 {rows}
 
-Where a system has a network for each scale, each has the whole budget; `aidn` serves all scales with one.
+Where a system has a network for each scale, each had the minutes of its row; `aidn` serves all scales with one.
+At one scale the budgets are nearly equal: 42 to 60 minutes at ×2, 26 at ×3, 38 to 50 at ×4, and 51 of `aidn` at all.
 
 ## What the minutes gave
 
