@@ -263,7 +263,7 @@ def test_dat_light_files_are_those_that_the_record_names():
     for file in METHODS["dat-light"].weights:
         assert chosen("bicubic+dat-light", file.part.removeprefix("x")).sha256 == file.sha256
     with pytest.raises(UnavailableError, match="no weights 'small'"):
-        chosen("bicubic+dat-light:weights=base", 2)
+        chosen("bicubic+dat-light:weights=small", 2)
 
 
 PUBLISHED = {
