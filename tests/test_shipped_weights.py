@@ -34,7 +34,8 @@ def test_every_system_ships_weights_within_40_mib():
 
 
 MINUTES = {
-    "aidn": 51, "edsr-baseline x2": 52, "fgrn x2": 52, "fgrn x4": 38, "edsr-baseline x3": 26, "irn-ld": 26, "car-edsr": 8,
+    "aidn": 51, "edsr-baseline x2": 52, "fgrn x2": 52, "fgrn x4": 38, "edsr-baseline x3": 26, "irn-ld": 26,
+    "car-edsr": 8,
 }  # fmt: skip
 """CPU minutes of a system, or of its network for a scale, where they are not 42; CAR's follow those of its EDSR."""
 
