@@ -38,8 +38,8 @@ trainings of their own and are no learning curves. The published scores are thos
 CAR = """**Why `car-edsr` is level with `bicubic+edsr-baseline` at ×2, and not ahead**: kernels that adapt to the
 content bring no gain in minutes, and the longer both learn together, the further the LR moves from the bicubic one
 that EDSR began with, without a better score. Of the curves on the right, the one of 39 minutes together, after 13 of
-EDSR alone, ends below the one of 5 minutes. Only the paper's order in earnest, 8 minutes together after the whole
-training of EDSR, keeps what EDSR had. The gain of the paper took 10⁶ steps of 16 crops."""
+EDSR alone, ends below the one of 5 minutes. Only the paper's order, 8 minutes together after the whole training of
+EDSR, keeps what EDSR had. The gain of the paper took 10⁶ steps of 16 crops."""
 TICKS = (1, 2, 5, 13, 26, 52, 104, 208, 416, 832)
 """Minutes on the axis: doubled from the first budget on."""
 

@@ -49,12 +49,12 @@ The networks that ship, each trained on one core ({hardware}) for {budget} minut
 SunHays80, no overlap with the test sets). Here they meet on Set5, Set14 and the first 20 images of BSD100.
 
 Each was made by the recipe `base` of its method: the `small` one for longer, with changes that no test score decided.
-`aidn` draws all scales equally often, because its first weights fell off below ×1.4, which is seldom drawn otherwise.
+`aidn` draws all scales equally often, because its first weights were poor below ×1.4, which is seldom drawn otherwise.
 `edsr-baseline` learns at half the rate and with clipped gradients, and `irn` ×4 at a third of its rate, because first
-trainings of that length went astray; `irn-ld` at half of its own as a precaution, which gained nothing over its first
-13 minutes. `car-edsr` begins with `edsr-baseline` as it ships here and has {joint} minutes more for kernels and EDSR
-together, because longer was not better (below). No test image stopped a training. These are narrow networks after
-minutes of a CPU: the tables say nothing about published weights, which took days of a GPU.
+trainings of that length were unstable. `irn-ld` learns at half of its rate as a precaution, and gained nothing over
+its first 13 minutes. `car-edsr` begins with `edsr-baseline` as it ships here and has {joint} minutes more for kernels
+and EDSR together, because longer was not better (below). No test image stopped a training. These are narrow networks
+after minutes of a CPU: the tables say nothing about published weights, which took days of a GPU.
 
 ## What was trained
 

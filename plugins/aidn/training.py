@@ -175,7 +175,7 @@ def recipes() -> Iterable[Recipe]:
         validate=("1.5", "2", "4"),
     )  # fmt: skip
     yield small
-    # In proportion to s², 3 % of the steps saw scales below 1.4, and weights fell off there.
+    # In proportion to s², 3 % of the steps saw scales below 1.4, and were poor there.
     yield replace(
         small, name="base", summary="the weights that ship: small, all scales equally often", scale_weight="equal"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rescale_bench.api.specs import parse_spec
 from rescale_bench.checks.claims import Claim
-from rescale_bench.checks.claims_tests import Book, Part, make_parts, read_books
+from rescale_bench.checks.claims_tests import Book, Part, make_parts, read_books, wanted_scales
 from rescale_bench.codecs import is_lossless
 from rescale_bench.errors import RescaleBenchError
 from rescale_bench.statistics.paired import holm
@@ -176,7 +176,7 @@ def _tested(claim: Claim, trial: _Trial, registry: Registry) -> Verdict:
     name = f"{trial.book.protocol} version {trial.book.version}" if trial.book.version else trial.book.protocol
     return Verdict(
         claim, "upheld" if holds <= fails else "contradicted", "", weakest if holds <= fails else clearest,
-        len(trial.parts), min(1.0, 2 * min(holds, fails)), name, trial.tag, _budget(trial, registry),
+        len(trial.parts), min(1.0, 2 * min(holds, fails)), name, trial.tag, _budget(claim, trial, registry),
         trial.book.about[claim.metrics[0]],
     )  # fmt: skip
 
@@ -192,30 +192,30 @@ def _decided(verdict: Verdict, full: Sequence[str]) -> Verdict:
     return verdict
 
 
-def _budget(trial: _Trial, registry: Registry) -> str:
-    """Say how long the weights were trained, as far as their files are here and say so."""
+def _budget(claim: Claim, trial: _Trial, registry: Registry) -> str:
+    """Say how long the weights of a claim's scales were trained, as far as their files are here and say so."""
     minutes: set[int] = set()
     for label in trial.labels.values():
         if trial.book.tags[label]:
-            minutes |= set(_minutes(label, trial, registry))
+            minutes |= set(_minutes(label, claim, trial, registry))
     if not minutes:
         return ""
     low, high = min(minutes), max(minutes)
     return f"{low} min" if low == high else f"{low} to {high} min"
 
 
-def _minutes(label: str, trial: _Trial, registry: Registry) -> Iterator[int]:
+def _minutes(label: str, claim: Claim, trial: _Trial, registry: Registry) -> Iterator[int]:
     from pathlib import Path
 
     from rescale_bench.weights.choice import choose_weights, training_seconds
     from rescale_bench.weights.stored import SUFFIX
 
     name = label.partition(" [")[0]
-    scales = {scale for (_, codec, one), places in trial.book.values.items() if one == label for _, scale in places}
+    measured = {scale for (_, codec, one), places in trial.book.values.items() if one == label for _, scale in places}
     try:
         spec = parse_spec(f"{name}{',' if ':' in name else ':'}weights={trial.book.tags[label]}")
         method = registry.choose_method(spec)
-        for scale in scales:
+        for scale in measured.intersection(wanted_scales(claim, measured)):
             for _, path in choose_weights(method, Decimal(scale), registry).files:
                 seconds = training_seconds(Path(path), registry) if path.endswith(SUFFIX) else None
                 if seconds is not None:

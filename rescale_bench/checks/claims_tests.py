@@ -114,7 +114,7 @@ def make_parts(claim: Claim, book: Book, codec: str, labels: Mapping[str, str]) 
     for method, other in product(claim.methods, claim.against or ("",)):
         pair = [name for name in (method, other) if name]
         shared = set.intersection(*(set(tables[name]) for name in pair))
-        wanted = _scales(claim, {scale for _, scale in shared})
+        wanted = wanted_scales(claim, {scale for _, scale in shared})
         if len(wanted) < FEWEST.get(claim.scales[0], 1):
             kind = "fractional " * (claim.scales[0] == FRACTIONAL)
             missing.append(f"{' and '.join(pair)} at {FEWEST[claim.scales[0]]} {kind}scales or more")
@@ -138,7 +138,8 @@ def make_parts(claim: Claim, book: Book, codec: str, labels: Mapping[str, str]) 
     return parts, missing
 
 
-def _scales(claim: Claim, measured: set[str]) -> list[str]:
+def wanted_scales(claim: Claim, measured: set[str]) -> list[str]:
+    """List the scales that a claim names; of "every" and "fractional", those that were measured."""
     if claim.scales[0] not in FEWEST:
         return list(claim.scales)
     found = sorted(measured, key=Decimal)

@@ -76,15 +76,20 @@ def sources(method: Method) -> str:
 
 
 def training_seconds(path: Path, registry: Registry) -> float | None:
-    """Sum how long weights were trained, and those they started from where these are here; None: the file is silent."""
+    """Sum the seconds of training of a weights file and of those that it started from, as far as these are here.
+
+    None where its header names no seconds. Raises WeightsError.
+    """
     known = weights.read_header(path).metadata
     if "seconds" not in known:
         return None
+    seconds = float(known["seconds"])
     if starts := set(json.loads(known.get("start", "{}")).values()):
-        listed = (weights.available(method.name, method.shipped) for method in registry.methods.values())
-        found = [file.path for files in listed for file in files if weights.sha256(file.path) in starts]
-        return float(known["seconds"]) + sum(training_seconds(file, registry) or 0 for file in found)
-    return float(known["seconds"])
+        for method in registry.methods.values():
+            for file in weights.available(method.name, method.shipped):
+                if weights.sha256(file.path) in starts:
+                    seconds += training_seconds(file.path, registry) or 0.0
+    return seconds
 
 
 def _shipped(method: Method) -> list[str]:
